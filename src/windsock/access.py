@@ -1,0 +1,181 @@
+"""Who may do what: the gate (401, 403, 406) before anything else is looked at, and the scope (which DAGs).
+
+Permissions are Airflow's: a role holds pairs of action and resource; `DAG:<id>` and `DAG Run:<id>` are the resources
+of one DAG, `DAGs` and `DAG Runs` those of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from flask import Request, g, request
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, or_, select
+
+from windsock import db
+from windsock.context import caller as current_caller
+from windsock.context import context
+from windsock.context import operation as current_operation
+from windsock.errors import NotAcceptable, PermissionDenied, Unauthenticated
+from windsock.models import Action, Dag, Permission, Resource, User, role_permission, user_role
+from windsock.spec import Operation
+from windsock.spec import Permission as Right
+
+ANY = "~"
+#: Resource of all DAGs -> prefix of the resource of one.
+PER_DAG = {"DAGs": "DAG:", "DAG Runs": "DAG Run:"}
+_Rows = TypeVar("_Rows", bound=Select[Any])
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A known user and those of their rights that matter to this request."""
+
+    id: int
+    username: str
+    password: str | None
+    active: bool
+    rights: frozenset[Right]
+    some_dag: bool  # holds the operation's DAG action on at least one DAG
+
+    def may(self, action: str, resource: str) -> bool:
+        """Whether the caller holds a right that this request's operation names, or one on its DAG."""
+        return Right(action, resource) in self.rights
+
+
+# ---------------------------------------------------------------- who
+def find_caller(condition: ColumnElement[bool]) -> Caller | None:
+    """The user that meets `condition` on `ab_user`, with the rights that matter here, in one statement."""
+    operation = current_operation()
+    dag_id = _dag_id() or ANY
+    rows = db.execute(_caller_statement(operation).where(condition), {"dag_id": dag_id}).all()
+    return _caller(rows) if rows else None
+
+
+def _caller(rows: list[Row[Any]]) -> Caller:
+    first = rows[0]
+    same = [r for r in rows if r.id == first.id]
+    rights = frozenset(Right(r.action, r.resource) for r in same if r.action)
+    return Caller(first.id, first.username, first.password, bool(first.active), rights, bool(first.some_dag))
+
+
+@cache
+def _caller_statement(operation: Operation) -> Select[Any]:
+    """User, and one row for each right of theirs that the operation names (outer join: a user without any stays)."""
+    action = dag_action(operation)
+    named = {*operation.permissions, Right("can_read", "DAGs"), Right(action, "DAGs")}
+    root = select(Dag.root_dag_id).where(Dag.dag_id == bindparam("dag_id")).scalar_subquery()
+    wanted = [and_(Action.name == right.action, Resource.name == right.resource) for right in sorted(named)]
+    for resource, prefix in PER_DAG.items():
+        actions = sorted({r.action for r in operation.permissions if r.resource == resource})
+        names = (prefix + bindparam("dag_id"), prefix + root)  # a sub-DAG takes its root's rights
+        wanted += [and_(Action.name.in_(actions), Resource.name.in_(names))] if actions else []
+    held = (
+        select(user_role.c.user_id, Action.name.label("action"), Resource.name.label("resource"))
+        .join(role_permission, role_permission.c.role_id == user_role.c.role_id)
+        .join(Permission, Permission.id == role_permission.c.permission_view_id)
+        .join(Action, Action.id == Permission.permission_id)
+        .join(Resource, Resource.id == Permission.view_menu_id)
+        .where(or_(*wanted))
+        .subquery()
+    )
+    some_dag = exists(dag_names(action, User.id)) if _dag_right_alone(operation) else User.id.is_(None)
+    return select(
+        User.id, User.username, User.password, User.active, held.c.action, held.c.resource, some_dag.label("some_dag")
+    ).outerjoin(held, held.c.user_id == User.id)
+
+
+def dag_names(action: str, user_id: Any) -> Select[Any]:
+    """The ids of the DAGs on which the user holds `action` by a right of their own."""
+    return (
+        select(func.substr(Resource.name, len("DAG:") + 1))
+        .join(Permission, Permission.view_menu_id == Resource.id)
+        .join(Action, Action.id == Permission.permission_id)
+        .join(role_permission, role_permission.c.permission_view_id == Permission.id)
+        .join(user_role, user_role.c.role_id == role_permission.c.role_id)
+        .where(user_role.c.user_id == user_id, Action.name == action, Resource.name.startswith("DAG:"))
+    )
+
+
+# ---------------------------------------------------------------- what
+def dag_action(operation: Operation) -> str:
+    """The action on DAGs that the operation asks for; `can_read` when it names none."""
+    return next((right.action for right in operation.permissions if right.resource == "DAGs"), "can_read")
+
+
+def _dag_right_alone(operation: Operation) -> bool:
+    return {right.resource for right in operation.permissions} == {"DAGs"}
+
+
+def _dag_id() -> str | None:
+    found = (request.view_args or {}).get("dag_id")
+    return None if found == ANY else found
+
+
+def gate(operation: Operation) -> None:
+    """Refuse who is not known (401), who may not (403, naming what is missing) and what cannot be produced (406)."""
+    g.operation = operation
+    if not operation.public:
+        g.caller = _authenticate(request)
+        _authorise(operation, g.caller)
+    _negotiate(operation)
+
+
+def _authenticate(asked: Request) -> Caller:
+    for backend in context.backends:
+        found = backend(asked)
+        if found is not None and found.active:
+            return found
+    challenges = [backend.challenge for backend in context.backends]  # type: ignore[attr-defined]
+    raise Unauthenticated(
+        "Valid credentials are needed; see [api] auth_backends for the ways this server takes them",
+        {"WWW-Authenticate": ", ".join(dict.fromkeys(challenges))},
+    )
+
+
+def _authorise(operation: Operation, caller: Caller) -> None:
+    missing = [right for right in operation.permissions if not _holds(operation, caller, right)]
+    if missing:
+        on = f" on DAG {_dag_id()!r}" if _dag_id() else ""
+        raise PermissionDenied(f"{caller.username!r} lacks {', '.join(map(str, missing))}{on}")
+
+
+def _holds(operation: Operation, caller: Caller, right: Right) -> bool:
+    if right in caller.rights:
+        return True
+    if right.resource not in PER_DAG:
+        return False
+    if _dag_id():
+        prefix = PER_DAG[right.resource]
+        return any(r.action == right.action and r.resource.startswith(prefix) for r in caller.rights)
+    if right.resource != "DAGs":
+        return False
+    return caller.some_dag if _dag_right_alone(operation) else True  # rows are narrowed by `scope`
+
+
+def _negotiate(operation: Operation) -> None:
+    accept = request.headers.get("Accept", "*/*")
+    _, produced = operation.success
+    if accept != "*/*" and produced and not request.accept_mimetypes.best_match(produced):
+        raise NotAcceptable(f"Accept is {accept!r}; this operation produces {', '.join(produced)}")
+
+
+# ---------------------------------------------------------------- which DAGs
+def scope(statement: _Rows, model: type[Any]) -> _Rows:
+    """Narrow a statement to the rows of DAGs that the caller may touch; rows that belong to no DAG stay."""
+    column = getattr(model, "dag_id", None)
+    who = current_caller()
+    if column is None or who is None:
+        return statement
+    action = dag_action(current_operation())
+    if who.may(action, "DAGs"):
+        return statement
+    own = readable(column, action, who.id)
+    return statement.where(or_(column.is_(None), own) if column.nullable else own)  # type: ignore[return-value]
+
+
+def readable(column: ColumnElement[Any], action: str, user_id: int) -> ColumnElement[bool]:
+    """Whether `column` is the id of a DAG on which the user holds `action`, or of a sub-DAG of one."""
+    names = dag_names(action, user_id)
+    return or_(column.in_(names), column.in_(select(Dag.dag_id).where(Dag.root_dag_id.in_(names))))

@@ -1,0 +1,64 @@
+"""Runs of DAGs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields
+from sqlalchemy import select
+
+from windsock.api.dataset import event_schema
+from windsock.errors import not_yet_served
+from windsock.listing import page
+from windsock.models import DagRun, DatasetEvent
+from windsock.rows import Derived, RowSchema, Timestamp, plan_of, read
+
+
+class DagRunSchema(RowSchema):
+    """A run of a DAG."""
+
+    model, plural = DagRun, "dag_runs"
+    dag_run_id = fields.String(attribute="run_id")
+    dag_id = fields.String()
+    logical_date = Timestamp(attribute="execution_date")
+    execution_date = Timestamp(dump_only=True)
+    start_date = Timestamp()
+    end_date = Timestamp()
+    data_interval_start = Timestamp()
+    data_interval_end = Timestamp()
+    last_scheduling_decision = Timestamp()
+    run_type = fields.String()
+    state = fields.String()
+    external_trigger = fields.Boolean()
+    conf = Derived(lambda conf: {} if conf is None else conf, "conf")
+    note = fields.String(attribute="note_row.content")
+
+
+dag_run_schema = DagRunSchema()
+
+
+def get_dag_runs(**query: Any) -> dict[str, Any]:
+    """List the runs of a DAG, or of all."""
+    return page(select(DagRun), dag_run_schema, query)
+
+
+def get_dag_runs_batch(body: dict[str, Any]) -> dict[str, Any]:
+    """List runs by a form, for filters too long for a URL."""
+    return page(select(DagRun), dag_run_schema, body)
+
+
+def get_dag_run(dag_id: str, dag_run_id: str, fields: list[str] | None = None) -> dict[str, Any]:
+    """Show a run."""
+    return read(dag_run_schema, fields, dag_id=dag_id, run_id=dag_run_id)
+
+
+def get_upstream_dataset_events(dag_id: str, dag_run_id: str) -> dict[str, Any]:
+    """List the dataset events that made a run."""
+    read(dag_run_schema, ["dag_run_id"], dag_id=dag_id, run_id=dag_run_id)
+    plan = plan_of(event_schema)
+    consumers = DatasetEvent.created_dagruns.any((DagRun.dag_id == dag_id) & (DagRun.run_id == dag_run_id))
+    events = plan.fetch(plan.join(select(DatasetEvent)).where(consumers).order_by(DatasetEvent.id))
+    return {"dataset_events": events, "total_entries": len(events)}
+
+
+post_dag_run = update_dag_run_state = delete_dag_run = clear_dag_run = set_dag_run_note = not_yet_served

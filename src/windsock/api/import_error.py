@@ -1,0 +1,69 @@
+"""Files from which no DAG could be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields
+from sqlalchemy import Select, select
+
+from windsock import access, db
+from windsock.context import caller
+from windsock.listing import page
+from windsock.models import Dag, DagImportError
+from windsock.rows import RowSchema, Timestamp, one
+
+_REDACTED = "Redacted: this file also holds DAGs that you may not read"
+
+
+class ImportErrorSchema(RowSchema):
+    """An error of one file."""
+
+    model, plural = DagImportError, "import_errors"
+    import_error_id = fields.Integer(attribute="id")
+    timestamp = Timestamp()
+    filename = fields.String()
+    stack_trace = fields.String(attribute="stacktrace")
+
+
+import_error_schema = ImportErrorSchema()
+
+
+def _reads_all() -> bool:
+    who = caller()
+    return who is None or who.may("can_read", "DAGs")
+
+
+def _visible() -> Select[Any]:
+    """Errors of files that hold a DAG which the caller may read; of all files for who may read all DAGs."""
+    statement = select(DagImportError)
+    if _reads_all():
+        return statement
+    files = access.scope(select(Dag.fileloc), Dag)
+    return statement.where(DagImportError.filename.in_(files))
+
+
+def _redact(items: list[dict[str, Any]]) -> None:
+    """A stack trace shows the code of the whole file, so hide those of files with DAGs that the caller may not read."""
+    if _reads_all() or not items:
+        return
+    own = access.scope(select(Dag.dag_id), Dag)
+    names = [item["filename"] for item in items]
+    mixed = set(db.execute(select(Dag.fileloc).where(Dag.fileloc.in_(names), Dag.dag_id.not_in(own))).scalars())
+    for item in items:
+        if item["filename"] in mixed:
+            item["stack_trace"] = _REDACTED
+
+
+def get_import_errors(**query: Any) -> dict[str, Any]:
+    """List import errors."""
+    found = page(_visible(), import_error_schema, query)
+    _redact(found["import_errors"])
+    return found
+
+
+def get_import_error(import_error_id: int) -> dict[str, Any]:
+    """Show an import error."""
+    found = one(_visible().where(DagImportError.id == import_error_id), import_error_schema, id=import_error_id)
+    _redact([found])
+    return found

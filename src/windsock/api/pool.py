@@ -1,0 +1,61 @@
+"""Pools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields
+from sqlalchemy import select
+
+from windsock.errors import not_yet_served
+from windsock.listing import page
+from windsock.models import Pool
+from windsock.rows import Derived, RowSchema, read
+
+
+def _zero(held: int | None) -> int:
+    return held or 0
+
+
+def _occupied(running: int | None, queued: int | None, deferred: int | None, include_deferred: bool) -> int:
+    return (running or 0) + (queued or 0) + (_zero(deferred) if include_deferred else 0)
+
+
+def _open(slots: int | None, *held: Any) -> int:
+    """Free slots; -1, as in `slots`, for a pool without a limit."""
+    return -1 if slots is not None and slots < 0 else (slots or 0) - _occupied(*held)
+
+
+_HELD = ("usage.running", "usage.queued", "usage.deferred", "include_deferred")
+
+
+class PoolSchema(RowSchema):
+    """A pool and what its slots are used for."""
+
+    model, plural = Pool, "pools"
+    name = fields.String(attribute="pool")
+    slots = fields.Integer()
+    description = fields.String()
+    include_deferred = fields.Boolean()
+    occupied_slots = Derived(_occupied, *_HELD)
+    running_slots = Derived(_zero, "usage.running")
+    queued_slots = Derived(_zero, "usage.queued")
+    scheduled_slots = Derived(_zero, "usage.scheduled")
+    deferred_slots = Derived(_zero, "usage.deferred")
+    open_slots = Derived(_open, "slots", *_HELD)
+
+
+pool_schema = PoolSchema()
+
+
+def get_pools(**query: Any) -> dict[str, Any]:
+    """List pools."""
+    return page(select(Pool), pool_schema, query)
+
+
+def get_pool(pool_name: str) -> dict[str, Any]:
+    """Show a pool."""
+    return read(pool_schema, pool=pool_name)
+
+
+post_pool = patch_pool = delete_pool = not_yet_served

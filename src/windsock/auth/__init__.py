@@ -1,0 +1,36 @@
+"""Authentication back ends. A back end is one function: request -> Caller or None; its `challenge` goes into a 401."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from windsock.config import Config, ConfigError
+from windsock.context import Backend
+
+#: Airflow's names, and their provider paths, for back ends of Windsock.
+_AIRFLOW = ("airflow.api.auth.backend.", "airflow.providers.fab.auth_manager.api.auth.backend.")
+_OWN = {
+    "basic_auth": "windsock.auth.basic",
+    "deny_all": "windsock.auth.deny_all",
+    "session": "windsock.auth.session",
+}
+
+
+def load(config: Config) -> list[Backend]:
+    """The back ends of `[api] auth_backends`, in order. Raises ConfigError for an unknown name."""
+    return [_load(name) for name in config.get_list("api", "auth_backends")]
+
+
+def _load(name: str) -> Backend:
+    for prefix in _AIRFLOW:
+        if name.startswith(prefix) and name[len(prefix) :] in _OWN:
+            return import_module(_OWN[name[len(prefix) :]]).authenticate
+    for entry in entry_points(group="windsock.auth_backends"):
+        if entry.name == name:
+            return entry.load()
+    try:
+        return import_module(name).authenticate
+    except (ImportError, AttributeError) as error:
+        known = ", ".join(_AIRFLOW[0] + short for short in _OWN)
+        raise ConfigError(f"[api] auth_backends: {name!r} is not a back end ({error}); known: {known}") from error

@@ -1,0 +1,229 @@
+"""Column types of the metadata database: UTC timestamps, restricted pickles and JSON text.
+
+Reading never fails on a value: what cannot be read becomes None and one WARNING that names the column, not the value.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import pickle
+import pickletools
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import JSON, TIMESTAMP, Column, DateTime, Dialect, LargeBinary, Text, TypeDecorator, event
+
+log = logging.getLogger(__name__)
+
+_SQLITE = "sqlite"
+_EMPTY_DICT = pickle.dumps({}, protocol=5)  # what nearly every conf and executor_config is
+_EXTENSION_OPCODES = (b"\x82", b"\x83", b"\x84")  # EXT1, EXT2, EXT4
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+class _Column(TypeDecorator[Any]):
+    """A type that knows its column, for the log line about an unreadable value."""
+
+    __abstract__ = True
+    cache_ok = True
+    column: Column[Any] | None = None
+
+    def unreadable(self, error: Exception) -> None:
+        """Log that a value of this column cannot be read; the value itself may be secret and is left out."""
+        log.warning("Unreadable value in %s: %s", self.column, type(error).__name__)
+
+
+@event.listens_for(_Column, "after_parent_attach", propagate=True)
+def _remember_column(target: _Column, parent: Any) -> None:
+    target.column = parent
+
+
+class UtcDateTime(_Column):
+    """A moment as an aware datetime in UTC: `timestamptz` on PostgreSQL, `YYYY-MM-DD HH:MM:SS.ffffff` on SQLite.
+
+    Writing raises ValueError for a naive datetime or one that lies outside the years 1 to 9999 in UTC.
+    """
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        """Return the function that turns an aware datetime into what the driver takes."""
+        as_text = dialect.name == _SQLITE
+
+        def bind(value: datetime | None) -> Any:
+            if value is None:
+                return None
+            if value.tzinfo is None:
+                raise ValueError("a datetime without a time zone cannot be stored")
+            try:
+                value = value.astimezone(timezone.utc)
+            except OverflowError:
+                raise ValueError("the datetime lies outside the years 1 to 9999 in UTC") from None
+            return value.replace(tzinfo=None).isoformat(" ", "microseconds") if as_text else value
+
+        return bind
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], datetime | None]:
+        """Return the function that turns the driver's value into an aware datetime; it runs once per cell."""
+        if dialect.name != _SQLITE:
+            return _utc
+        parse, unreadable = datetime.fromisoformat, self.unreadable
+
+        def result(value: Any) -> datetime | None:
+            if value is None:
+                return None
+            try:
+                return parse(value + "+00:00")  # nine times faster than replace(tzinfo=...)
+            except (TypeError, ValueError) as error:
+                return unreadable(error)
+
+        return result
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(timezone.utc)
+
+
+class NaiveDateTime(_Column):
+    """A datetime without time zone, as ab_user and session keep it. Writing raises ValueError for an aware one."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse an aware datetime, whose offset would be lost."""
+        if value is not None and value.tzinfo is not None:
+            raise ValueError("a datetime with a time zone cannot be stored in this column")
+        return value
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], datetime | None] | None:
+        """Return the function that parses SQLite's text; PostgreSQL's driver has done it already."""
+        if dialect.name != _SQLITE:
+            return None
+        parse, unreadable = datetime.fromisoformat, self.unreadable
+
+        def result(value: Any) -> datetime | None:
+            if value is None:
+                return None
+            try:
+                return parse(value)
+            except (TypeError, ValueError) as error:
+                return unreadable(error)
+
+        return result
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler for which a pickle is data: whatever refers to code or to outside objects is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError("the pickle names a global")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("the pickle names a persistent id")
+
+
+def load_plain_pickle(payload: bytes) -> Any:
+    """Read a pickle of plain data. Raises an exception of any kind for globals, persistent ids, extensions or damage."""
+    # An extension that some library has used before is taken from a cache, past find_class: look for the opcodes.
+    if any(code in payload for code in _EXTENSION_OPCODES) and any(
+        opcode.name.startswith("EXT") for opcode, _, _ in pickletools.genops(payload)
+    ):
+        raise pickle.UnpicklingError("the pickle names an extension")
+    return _PlainUnpickler(io.BytesIO(payload)).load()
+
+
+def dump_plain_pickle(value: Any) -> bytes:
+    """Pickle JSON-like data with protocol 5. Raises TypeError for anything else, subclasses included."""
+    _require_plain(value)
+    return pickle.dumps(value, protocol=5)
+
+
+def _require_plain(value: Any) -> None:
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if kind is list:
+        for item in value:
+            _require_plain(item)
+    elif kind is dict and all(type(key) is str for key in value):
+        for item in value.values():
+            _require_plain(item)
+    else:
+        raise TypeError(f"only JSON-like data can be stored, not {kind.__name__}")
+
+
+class Pickled(_Column):
+    """A pickle of plain data, such as dag_run.conf. A pickle that names any global is read as None, never imported.
+
+    Writing takes JSON-like data only and raises TypeError for anything else.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
+        """Pickle the value; None is SQL NULL."""
+        return None if value is None else dump_plain_pickle(value)
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any]:
+        """Return the function that reads a pickle."""
+        unreadable = self.unreadable
+
+        def result(value: Any) -> Any:
+            if value is None:
+                return None
+            if value == _EMPTY_DICT:
+                return {}
+            try:
+                return load_plain_pickle(value)
+            except Exception as error:  # a damaged pickle raises nearly every exception there is
+                return unreadable(error)
+
+        return result
+
+
+class _JsonColumn(_Column):
+    __abstract__ = True
+    should_evaluate_none = True  # else the ORM would write SQL NULL where Airflow has the JSON text `null`
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
+        """Return the function that parses the text of a cell."""
+        # The standard parser, not orjson: it keeps integers beyond 64 bits, NaN and lone surrogates, which Airflow writes.
+        parse, unreadable = json.loads, self.unreadable
+
+        def result(value: Any) -> Any:
+            if value is None or isinstance(value, (int, float)):  # SQLite keeps a lone number as a number
+                return value
+            try:
+                return parse(value)
+            except (TypeError, ValueError, RecursionError) as error:
+                return unreadable(error)
+
+        return result
+
+
+class Json(_JsonColumn):
+    """A column of type JSON. Python's None is written as the JSON text `null`, as Airflow does."""
+
+    impl = JSON
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
+        """Parse on SQLite; PostgreSQL accepts no invalid JSON and its driver has parsed the value already."""
+        return super().result_processor(dialect, coltype) if dialect.name == _SQLITE else None
+
+
+class JsonText(_JsonColumn):
+    """JSON in a column of type TEXT, such as dag.schedule_interval. None is written as the JSON text `null`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        """Write the value as Python's json does, which is what Airflow compares with."""
+        return json.dumps(value)

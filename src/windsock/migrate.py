@@ -1,0 +1,118 @@
+"""Create the schema in an empty database, and tell whether a database has a schema that Windsock knows."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, insert, inspect, select
+from sqlalchemy.orm import Session
+
+from windsock.models import (
+    Action,
+    AlembicVersion,
+    Base,
+    LogTemplate,
+    Permission,
+    Pool,
+    Resource,
+    Role,
+)
+from windsock.security_defaults import ACTIONS, DEFAULT_ROLES, default_permissions, default_resources
+
+REVISION = "5f2621c13b39"  # Airflow 2.10.3 to 2.11.2
+# Airflow 2.10.0 to 2.10.2 differ from it in the names of two foreign keys only.
+SUPPORTED_REVISIONS = (REVISION, "22ed7efa9da2")
+# The last revisions of earlier releases, from the table in airflow/utils/db.py of 2.11.2.
+_OLDER_REVISIONS = {
+    "290244fb8b83": "2.5",
+    "98ae134e6fff": "2.6",
+    "c804e5c76e3e": "2.6",
+    "405de8318b3a": "2.7",
+    "10b52ebd31f7": "2.8",
+    "88344c1d9134": "2.8",
+    "1949afb29106": "2.9",
+    "686269002441": "2.9",
+}
+
+_LOG_FILENAME = (
+    "dag_id={{ ti.dag_id }}/run_id={{ ti.run_id }}/task_id={{ ti.task_id }}/"
+    "{% if ti.map_index >= 0 %}map_index={{ ti.map_index }}/{% endif %}attempt={{ try_number }}.log"
+)
+_ELASTICSEARCH_ID = "{dag_id}-{task_id}-{run_id}-{map_index}-{try_number}"
+
+
+class SchemaError(Exception):
+    """The database does not have the tables that are needed here; the text says what to do about it."""
+
+
+def init(engine: Engine) -> None:
+    """Create all tables and the rows of a fresh Airflow 2.11.2. Raises SchemaError unless the database is empty."""
+    with engine.begin() as connection:
+        tables = inspect(connection).get_table_names()
+        if tables:
+            raise SchemaError(
+                f"The database is not empty: it has {len(tables)} table(s), among them {tables[0]!r}. "
+                "`windsock db init` creates tables in an empty database only. Check an existing one with "
+                "`windsock db check`, or name an empty one in [database] sql_alchemy_conn."
+            )
+        Base.metadata.create_all(connection)
+        _fill(connection)
+
+
+def _fill(connection: Connection) -> None:
+    connection.execute(insert(AlembicVersion).values(version_num=REVISION))
+    with Session(connection) as session:
+        session.add(Pool(pool=Pool.DEFAULT, slots=128, description="Default pool", include_deferred=False))
+        session.add(LogTemplate(filename=_LOG_FILENAME, elasticsearch_id=_ELASTICSEARCH_ID))
+        actions = {name: Action(name=name) for name in ACTIONS}
+        resources = {name: Resource(name=name) for name in default_resources()}
+        granted = default_permissions()
+        permissions = {
+            (action, resource): Permission(action=actions[action], resource=resources[resource])
+            for action, resource in sorted(granted["Admin"])
+        }
+        for rows in (actions, resources, permissions):
+            session.add_all(rows.values())
+            session.flush()
+        for name in DEFAULT_ROLES:
+            session.add(Role(name=name, permissions=[permissions[pair] for pair in sorted(granted[name])]))
+            session.flush()  # one by one, so that the ids follow the order
+        session.commit()
+
+
+def check(engine: Engine) -> str:
+    """Return the database's revision. Raises SchemaError, with the way out, when it is missing or unknown."""
+    with engine.connect() as connection:
+        found = inspect(connection)
+        if not found.has_table(AlembicVersion.__tablename__):
+            raise SchemaError(_without_revision(empty=not found.get_table_names()))
+        revisions = connection.scalars(select(AlembicVersion.version_num)).all()
+    if not revisions:
+        raise SchemaError(
+            "The table alembic_version is empty, so a migration was interrupted or never ran. Run `airflow db migrate` "
+            "with Airflow 2.10 or 2.11."
+        )
+    unknown = [revision for revision in revisions if revision not in SUPPORTED_REVISIONS]
+    if unknown:
+        raise SchemaError(_unknown(unknown[0]))
+    return revisions[0]
+
+
+def _without_revision(*, empty: bool) -> str:
+    if empty:
+        return "The database is empty. Run `windsock db init` to create its tables."
+    return (
+        "The database has tables but no alembic_version, so it is not an Airflow metadata database. "
+        "Check [database] sql_alchemy_conn, or run `windsock db init` on an empty database."
+    )
+
+
+def _unknown(revision: str) -> str:
+    known = "Windsock knows the schema of Airflow 2.10 and 2.11."
+    if version := _OLDER_REVISIONS.get(revision):
+        return (
+            f"The database has the schema of Airflow {version} (revision {revision}). {known} "
+            "Run `airflow db migrate` with Airflow 2.10 or 2.11."
+        )
+    return (
+        f"The database has the unknown revision {revision}. {known} If it comes from an older Airflow, run "
+        "`airflow db migrate` with Airflow 2.10 or 2.11; if it comes from a newer one, upgrade Windsock."
+    )

@@ -1,0 +1,37 @@
+"""What the task instances of each pool hold at present: a SELECT over task_instance, not a table."""
+
+from __future__ import annotations
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import foreign, relationship
+
+from windsock.models.base import Base
+from windsock.models.store import Pool
+from windsock.models.task_instance import TaskInstance
+
+_STATES = ("running", "queued", "scheduled", "deferred")
+
+
+def _held(state: str):  # type: ignore[no-untyped-def]
+    return func.sum(case((TaskInstance.state == state, TaskInstance.pool_slots), else_=0)).label(state)
+
+
+class PoolUsage(Base):
+    """Slots held in each of the states that count, for pools in which any are held."""
+
+    __table__ = (
+        select(TaskInstance.pool, *(_held(state) for state in _STATES))
+        .where(TaskInstance.state.in_(_STATES))
+        .group_by(TaskInstance.pool)
+        .subquery("pool_usage")
+    )
+    __mapper_args__ = {"primary_key": [__table__.c.pool]}  # noqa: RUF012
+
+
+Pool.usage = relationship(
+    PoolUsage,
+    primaryjoin=lambda: Pool.pool == foreign(PoolUsage.pool),
+    uselist=False,
+    viewonly=True,
+    lazy="raise",
+)

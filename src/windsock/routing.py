@@ -1,0 +1,50 @@
+"""Ids that hold a slash.
+
+A WSGI server hands over the path decoded, so an id's `%2F` looks like a separator. A path that no route takes as it
+stands is matched again with routes in which an id may span separators; what matches strictly never changes meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Request
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import BaseConverter, Map, MapAdapter
+
+
+class _Spanning(BaseConverter):
+    regex = r"[\s\S]+?"
+    part_isolating = False
+
+
+class _Adapter(MapAdapter):
+    spanning: MapAdapter
+
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().match(*args, **kwargs)
+        except NotFound:
+            return self.spanning.match(*args, **kwargs)
+
+
+class SlashTolerantFlask(Flask):
+    """Flask whose router finds `/pools/a%2Fb` (decoded: `/pools/a/b`)."""
+
+    _spanning: Map | None = None
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Extend Flask's adapter by the second look."""
+        adapter = super().create_url_adapter(request)
+        if adapter is None or request is None:
+            return adapter
+        if self._spanning is None:
+            self._spanning = self._spanning_map()
+        adapter.__class__ = _Adapter
+        adapter.spanning = self._spanning.bind_to_environ(request.environ)  # type: ignore[attr-defined]
+        return adapter
+
+    def _spanning_map(self) -> Map:
+        converters = {**self.url_map.converters, "default": _Spanning, "path": _Spanning}
+        rules = [rule.empty() for rule in self.url_map.iter_rules()]
+        return Map(rules, merge_slashes=False, converters=converters)  # type: ignore[arg-type]
