@@ -68,7 +68,6 @@ def _binaries() -> Path:
 
 def _start(binaries: Path) -> URL:
     home = Path(tempfile.mkdtemp(prefix="windsock-postgres-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
     # PostgreSQL refuses to run as root.
     account = "postgres" if _has_account("postgres") else "nobody"
     prefix = ["setpriv", f"--reuid={account}", "--clear-groups"] if os.getuid() == 0 else []
@@ -92,9 +91,15 @@ def _start(binaries: Path) -> URL:
     with (home / "data" / "postgresql.conf").open("a") as conf:
         conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
     stop = [*prefix, str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop"]  # stops the pid in data
+    atexit.register(_stop, os.getpid(), stop, home)
     run(str(binaries / "pg_ctl"), "-D", data, "-l", str(home / "log"), "-w", "start")
-    atexit.register(subprocess.run, stop, capture_output=True, cwd=home, check=False)
     return URL.create("postgresql+psycopg", username="postgres", host="127.0.0.1", port=port, database="postgres")
+
+
+def _stop(owner: int, command: list[str], home: Path) -> None:
+    if os.getpid() == owner:  # not in a child that a test has forked
+        subprocess.run(command, capture_output=True, cwd=home, check=False)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _has_account(name: str) -> bool:

@@ -6,7 +6,7 @@ import re
 
 from connexion import FlaskApi
 from connexion.spec import OpenAPISpecification
-from flask import Flask, Response, request
+from flask import Flask, Response, redirect, request
 from flask_cors import CORS
 
 from windsock import auth, db, errors, operations, pages, routing, spec
@@ -26,6 +26,7 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     Raises ConfigError for a setting that cannot be used and DocumentError for an incomplete document.
     """
     config = config or Config.load()
+    config.check()
     app = routing.SlashTolerantFlask("windsock", static_folder=None)
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -67,6 +68,7 @@ def _add_document(app: Flask, config: Config) -> None:
 
     app.add_url_rule(f"{BASE_PATH}/openapi.json", "openapi_json", as_json)
     app.add_url_rule(f"{BASE_PATH}/openapi.yaml", "openapi_yaml", as_yaml)
+    app.add_url_rule(f"{BASE_PATH}/ui/", "ui", lambda: redirect("../../docs"))  # where Airflow has its page
 
 
 def _protect(response: Response) -> Response:

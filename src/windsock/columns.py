@@ -128,7 +128,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_plain_pickle(payload: bytes) -> Any:
-    """Read a pickle of plain data. Raises an exception of any kind for globals, persistent ids, extensions or damage."""
+    """Read a pickle of plain data. Raises an exception of nearly any kind when it is damaged or more than that."""
     # An extension that some library has used before is taken from a cache, past find_class: look for the opcodes.
     if any(code in payload for code in _EXTENSION_OPCODES) and any(
         opcode.name.startswith("EXT") for opcode, _, _ in pickletools.genops(payload)
@@ -193,7 +193,7 @@ class _JsonColumn(_Column):
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
         """Return the function that parses the text of a cell."""
-        # The standard parser, not orjson: it keeps integers beyond 64 bits, NaN and lone surrogates, which Airflow writes.
+        # The standard parser, not orjson: it keeps large integers, NaN and lone surrogates, which Airflow can write.
         parse, unreadable = json.loads, self.unreadable
 
         def result(value: Any) -> Any:

@@ -83,6 +83,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("webserver", "expose_stacktrace", "bool", "False", "Add the stack trace to the detail of a 500."),
     Setting("scheduler", "scheduler_health_check_threshold", "int", "30",
             "Seconds without a heartbeat after which the scheduler and the DAG processor are unhealthy."),
+    Setting("scheduler", "allow_trigger_in_future", "bool", "False",
+            "Whether runs of DAGs without a schedule may start before their logical date."),
     Setting("scheduler", "standalone_dag_processor", "bool", "False",
             "Report the DAG processor's health; it runs as a process of its own."),
     Setting("triggerer", "triggerer_health_check_threshold", "int", "30",

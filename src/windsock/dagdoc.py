@@ -148,7 +148,7 @@ def load(data: Any, data_compressed: bytes | None = None, defaults: Defaults | N
     """
     try:
         document = _parse(data, data_compressed)
-    except (ValueError, RecursionError, zlib.error) as error:
+    except (TypeError, ValueError, RecursionError, zlib.error) as error:
         log.warning("A serialized DAG cannot be read: %s", error)
         document = None
     dag = document.get("dag") if isinstance(document, dict) else None

@@ -40,7 +40,7 @@ class Database:
 
 def options(config: Config) -> dict[str, Any]:
     """Keyword arguments of `create_engine`, from `[database]`."""
-    url = make_url(config.get("database", "sql_alchemy_conn"))
+    url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite":
         return {"url": url, "connect_args": {"check_same_thread": False, "timeout": 30}}
     return {

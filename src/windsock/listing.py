@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, after_this_request, request
 from sqlalchemy import ColumnElement, Select, func, inspect, or_
 
-from windsock import access, db, validation
+from windsock import access, db
 from windsock.context import context
 from windsock.context import operation as current
 from windsock.errors import BadRequest
@@ -43,7 +42,7 @@ def page(statement: Select[Any], schema: RowSchema, query: dict[str, Any]) -> di
 
 
 def _conditions(plan: Plan, query: dict[str, Any]) -> list[ColumnElement[bool]]:
-    wanted = [(f, query[name]) for name, f in current().filters.items() if query.get(name) is not None]
+    wanted = [(f, query[name]) for name, f in current().filters.items() if query.get(name) not in (None, [])]
     wanted += [(Filter(n, "="), query[n]) for n in current().path_names if query.get(n, ANY) != ANY]
     return [condition(plan, f, value) for f, value in wanted]
 
@@ -59,8 +58,6 @@ def condition(plan: Plan, wanted: Filter, value: Any) -> ColumnElement[bool]:
         return _among(column, value.split(",") if isinstance(value, str) else value, wanted.comparison == "in")
     if wanted.comparison == "like":
         return column.ilike(f"%{value}%")
-    if isinstance(value, str) and column.type.python_type is datetime:  # a batch form's member, checked as text
-        value = validation.parse_date_time(value)
     return _COMPARE[wanted.comparison](column, value)
 
 
@@ -76,7 +73,7 @@ def _ordered(statement: Select[Any], plan: Plan, query: dict[str, Any]) -> Selec
     wanted = query.get("order_by")
     if wanted is not None:
         column = plan.column(_sortable(wanted))
-        statement = statement.order_by(None).order_by(column.desc() if wanted.startswith("-") else column)
+        statement = statement.order_by(None).order_by(_direction(column, wanted.startswith("-")))
     return statement.order_by(*(getattr(plan.model, c.name) for c in inspect(plan.model).primary_key))
 
 
@@ -99,6 +96,15 @@ def _sortable(wanted: str) -> str:
     if name not in current().sortable:
         raise BadRequest(f"order_by: {wanted!r} is not sortable; use one of {', '.join(current().sortable)}")
     return name
+
+
+def _direction(column: Any, descending: bool) -> ColumnElement[Any]:
+    """Nulls sort as the lowest value on every database, unless that would keep an index from giving the order."""
+    ordered = column.desc() if descending else column.asc()
+    stored = column.property.columns[0]
+    if not stored.nullable or any(index.columns[0] is stored for index in stored.table.indexes):
+        return ordered
+    return ordered.nulls_last() if descending else ordered.nulls_first()
 
 
 def _slice(query: dict[str, Any]) -> tuple[int, int]:

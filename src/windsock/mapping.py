@@ -120,17 +120,18 @@ def relevant_indexes(
     """Which instances of an upstream task one instance of a task in mapped groups waits for; None means all.
 
     Two tasks in the same mapped group are matched: by position, or, when the upstream task unfolds further inside
-    that group, a stretch of its instances. Both group lists are innermost first.
+    that group, a stretch of its instances. Both group lists are innermost first. While the lengths are not known,
+    nothing can be matched.
     """
     own = {id(group) for group in groups}
     depth = next((depth for depth, group in enumerate(upstream_groups) if id(group) in own), None)
     if depth is None:
         return None
-    further = groups[: len(groups) - (len(upstream_groups) - depth)]
-    lengths_inside = [map_length(expand_input(group), lengths) for group in further]
-    if not all(lengths_inside):
+    unfolds = [map_length(expand_input(group), lengths) for group in groups]
+    if not all(unfolds):
         return None
-    inside = math.prod(length or 1 for length in lengths_inside)
+    common = len(upstream_groups) - depth
+    inside = math.prod(length or 1 for length in unfolds[: len(groups) - common])
     first, count = map_index // inside, 1
     if depth:
         first, count = first * inside, inside

@@ -1,4 +1,4 @@
-"""Find the handler of each operation by tag and operationId, and compile the path of its requests, once, at start-up."""
+"""Find the handler of each operation by tag and operationId; compile the path of its requests once, at start-up."""
 
 from __future__ import annotations
 

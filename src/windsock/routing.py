@@ -10,12 +10,18 @@ from typing import Any
 
 from flask import Flask, Request
 from werkzeug.exceptions import NotFound
-from werkzeug.routing import BaseConverter, Map, MapAdapter
+from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
 
 
 class _Spanning(BaseConverter):
     regex = r"[\s\S]+?"
     part_isolating = False
+
+
+class _Signed(IntegerConverter):
+    """So that a negative number is found wanting where a number stands, instead of joining the id before it."""
+
+    regex = r"-?\d+"
 
 
 class _Adapter(MapAdapter):
@@ -45,6 +51,6 @@ class SlashTolerantFlask(Flask):
         return adapter
 
     def _spanning_map(self) -> Map:
-        converters = {**self.url_map.converters, "default": _Spanning, "path": _Spanning}
+        converters = {**self.url_map.converters, "default": _Spanning, "path": _Spanning, "int": _Signed}
         rules = [rule.empty() for rule in self.url_map.iter_rules()]
         return Map(rules, merge_slashes=False, converters=converters)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ The rules and how they count are those of Airflow 2.11 (its `ti_deps/deps/trigge
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,7 +85,7 @@ RULES: dict[str, Rule] = {
 
 
 def unmet(
-    doc: DagDoc, task: TaskDoc, map_index: int, instances: Iterable[Instance], lengths: Mapping[str, int]
+    doc: DagDoc, task: TaskDoc, map_index: int, instances: Sequence[Instance], lengths: Mapping[str, int]
 ) -> Iterator[str]:
     """Why the upstream tasks keep this instance from starting, in words; nothing when they do not.
 
@@ -96,12 +96,12 @@ def unmet(
     if not direct or rule in ("always", "dummy"):
         return
     setups = set() if task.is_teardown else _setups(doc, task)
-    relevant = _Relevance(doc, task, map_index, lengths)
-    instances = [item for item in instances if item.task_id in direct | setups and relevant(item)]
+    relevant = _Relevance(doc, task, map_index, {**lengths, **_mapped_lengths(doc, task, instances)})
+    names = direct | setups
+    instances = [item for item in instances if item.task_id in names and relevant(item)]
     indirect = _count(doc, setups - direct, instances, map_index)
     if indirect.expected > indirect["success"]:
-        names = ", ".join(sorted(setups))
-        yield f"The setup tasks {names} must be a success first. upstream_states={indirect}"
+        yield f"The setup tasks {', '.join(sorted(setups))} must be a success first. upstream_states={indirect}"
     upstream = _count(doc, direct, instances, map_index)
     requires, lack, missing = RULES.get(rule, Rule("something that is not known here", "of it", lambda _: 1))
     if (count := missing(upstream)) > 0:
@@ -129,6 +129,19 @@ def _setups(doc: DagDoc, task: TaskDoc) -> set[str]:
         if doc.task_docs[name].is_setup and (not teardowns or teardowns & later):
             found.add(name)
     return found
+
+
+def _mapped_lengths(doc: DagDoc, task: TaskDoc, instances: Sequence[Instance]) -> dict[str, int]:
+    """Lengths that no row of task_map tells: a mapped task gives as many values as it has succeeded instances."""
+    sources = [mapping.expand_input(group) for group in doc.places.get(task.task_id, NOWHERE).groups]
+    names = set().union(*(mapping.referenced_tasks(source) for source in sources))
+    lengths = {}
+    for name in names:
+        states = [item.state for item in instances if item.task_id == name and item.map_index >= 0]
+        source_task = doc.task_docs.get(name)
+        if source_task and source_task.is_mapped and all(state in FINISHED for state in states):
+            lengths[name] = states.count("success")
+    return lengths
 
 
 class _Relevance:

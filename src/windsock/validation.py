@@ -16,7 +16,7 @@ import jsonschema_rs
 import orjson
 from flask import Request
 
-from windsock.errors import BadRequest, UnsupportedMediaType
+from windsock.errors import BadRequest, NotFound, UnsupportedMediaType
 from windsock.spec import Operation, properties
 
 Convert = Callable[[str], Any]
@@ -116,7 +116,8 @@ def _parameter(parameter: dict[str, Any]) -> Callable[[list[str]], Any]:
         try:
             return convert(values)
         except ValueError as error:
-            raise BadRequest(f"{parameter['in'].title()} parameter {name!r} {error}") from None
+            refusal = NotFound if parameter["in"] == "path" and schema.get("type") == "integer" else BadRequest
+            raise refusal(f"{parameter['in'].title()} parameter {name!r} {error}") from None
 
     return named
 
@@ -134,10 +135,11 @@ def compile_parameters(operation: Operation) -> Callable[[dict[str, Any], Reques
             found[name] = path[name]([str(value)])
         if request.query_string:
             for name, texts in request.args.lists():
-                if name not in query:
+                if name not in query and operation.parameters:
                     known = ", ".join(sorted(query)) or "none"
                     raise BadRequest(f"Query parameter {name!r} is unknown; this operation takes: {known}")
-                found[name] = query[name](texts)
+                if name in query:
+                    found[name] = query[name](texts)
         for name in required:
             if name not in found:
                 raise BadRequest(f"Query parameter {name!r} is required")
@@ -176,9 +178,12 @@ def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
     schema = operation.body or {}
     members = properties(schema)
     read_only = set() if operation.method == "patch" else {n for n, s in members.items() if s.get("readOnly")}
+    moments = [n for n in operation.filters if members.get(n, {}).get("format") == "date-time"]
     validator = jsonschema_rs.Draft4Validator(json_schema(schema), validate_formats=True)
 
     def body(request: Request) -> dict[str, Any]:
+        if not request.get_data():
+            raise BadRequest("The request body must be a JSON object, such as {}; it is empty")
         if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
             sent = request.mimetype or "none"
             raise UnsupportedMediaType(f"Content-Type is {sent}; this operation takes application/json")
@@ -196,9 +201,19 @@ def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
         error = next(validator.iter_errors(value), None)
         if error is not None:
             raise BadRequest(_explain(error, members))
+        for name in moments:
+            if name in value:
+                value[name] = _member_date_time(name, value[name])
         return value
 
     return body
+
+
+def _member_date_time(name: str, text: str) -> datetime:
+    try:
+        return _date_time(text)
+    except ValueError as error:
+        raise BadRequest(f"Member {name!r} {error}") from None
 
 
 def _explain(error: jsonschema_rs.ValidationError, members: dict[str, Any]) -> str:

@@ -8,13 +8,12 @@ from itsdangerous import URLSafeSerializer
 from marshmallow import fields
 from sqlalchemy import select
 
-from windsock import dagdoc, db
 from windsock.context import context
-from windsock.dagdoc import DagDoc
 from windsock.errors import BadRequest, NotFound, not_yet_served
 from windsock.listing import page
-from windsock.models import Dag, DagTag, SerializedDag
+from windsock.models import Dag, DagTag
 from windsock.rows import Derived, RowSchema, Timestamp, read
+from windsock.situation import serialized
 
 
 def _owners(owners: str | None) -> list[str]:
@@ -88,19 +87,10 @@ class DagDetailRowSchema(DagSchema):
 dag_schema, dag_detail_row_schema = DagSchema(), DagDetailRowSchema()
 
 
-def _document(dag_id: str) -> tuple[DagDoc, Any]:
-    """The serialized DAG and when it was written. Raises NotFound when there is none."""
-    columns = select(SerializedDag.data, SerializedDag.data_compressed, SerializedDag.last_updated)
-    found = db.execute(columns.where(SerializedDag.dag_id == dag_id)).first()
-    if found is None:
-        raise NotFound(f"There is no serialized DAG with dag_id {dag_id!r}")
-    return dagdoc.load(found.data, found.data_compressed), found.last_updated
-
-
 def get_dags(only_active: bool = True, **query: Any) -> dict[str, Any]:
-    """List DAGs; `only_active=false` includes those whose file is gone."""
-    statement = select(Dag).where(Dag.is_active) if only_active else select(Dag)
-    return page(statement, dag_schema, query)
+    """List DAGs without sub-DAGs; `only_active=false` includes those whose file is gone."""
+    statement = select(Dag).where(Dag.is_subdag.is_not(True))
+    return page(statement.where(Dag.is_active) if only_active else statement, dag_schema, query)
 
 
 def get_dag(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:
@@ -110,7 +100,7 @@ def get_dag(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:
 
 def get_dag_details(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a DAG with what only its definition tells."""
-    document, written = _document(dag_id)
+    document, written = serialized(dag_id)
     found = {**read(dag_detail_row_schema, dag_id=dag_id), **document.details(), "last_parsed": written}
     if fields is None:
         return found
@@ -123,7 +113,7 @@ def get_dag_details(dag_id: str, fields: list[str] | None = None) -> dict[str, A
 def get_tasks(dag_id: str, order_by: str = "task_id") -> dict[str, Any]:
     """List the tasks of a DAG."""
     try:
-        tasks = _document(dag_id)[0].tasks(order_by)
+        tasks = serialized(dag_id)[0].tasks(order_by)
     except ValueError as error:
         raise BadRequest(f"order_by: {error}") from None
     return {"tasks": tasks, "total_entries": len(tasks)}
@@ -131,7 +121,7 @@ def get_tasks(dag_id: str, order_by: str = "task_id") -> dict[str, Any]:
 
 def get_task(dag_id: str, task_id: str) -> dict[str, Any]:
     """Show a task of a DAG."""
-    task = _document(dag_id)[0].task(task_id)
+    task = serialized(dag_id)[0].task(task_id)
     if task is None:
         raise NotFound(f"DAG {dag_id!r} has no task with task_id {task_id!r}")
     return task

@@ -7,19 +7,21 @@ from typing import Any
 from sqlalchemy import func, select
 
 from windsock import access, db
-from windsock.models import DagRun
+from windsock.models import Dag, DagRun
 
 _STATES = ("queued", "running", "success", "failed")
 
 
 def get_dag_stats(dag_ids: str) -> dict[str, Any]:
-    """Count the runs of the given DAGs; a DAG without runs is left out."""
-    statement = select(DagRun.dag_id, DagRun.state, func.count()).where(DagRun.dag_id.in_(dag_ids.split(",")))
+    """Count the runs of those of the given DAGs that exist."""
+    counted = func.count(DagRun.id)
+    statement = select(Dag.dag_id, DagRun.state, counted).outerjoin(DagRun, DagRun.dag_id == Dag.dag_id)
+    statement = access.scope(statement.where(Dag.dag_id.in_(dag_ids.split(","))), Dag)
     counts: dict[str, dict[str, int]] = {}
-    for dag_id, state, count in db.execute(access.scope(statement, DagRun).group_by(DagRun.dag_id, DagRun.state)):
+    for dag_id, state, count in db.execute(statement.group_by(Dag.dag_id, DagRun.state).order_by(Dag.dag_id)):
         counts.setdefault(dag_id, {})[state] = count
     dags = [
         {"dag_id": dag_id, "stats": [{"state": s, "count": found.get(s, 0)} for s in _STATES]}
-        for dag_id, found in sorted(counts.items())
+        for dag_id, found in counts.items()
     ]
     return {"dags": dags, "total_entries": len(dags)}

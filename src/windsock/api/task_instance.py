@@ -7,12 +7,14 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import select
 
-from windsock import access, db
+from windsock import access
 from windsock.context import context
+from windsock.dependencies import dependencies
 from windsock.errors import NotFound, not_yet_served
 from windsock.listing import page, slice_of
 from windsock.models import Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
-from windsock.rows import Derived, RowSchema, Timestamp, one, plan_of
+from windsock.rows import Derived, RowSchema, Timestamp, missing, one, plan_of
+from windsock.situation import gather, serialized
 from windsock.text_forms import executor_config_text, trigger_kwargs_text
 
 
@@ -77,7 +79,7 @@ class TrySchema(RowSchema):
     pool_slots = fields.Integer()
     queue = fields.String()
     priority_weight = fields.Integer()
-    operator = Derived(lambda shown, operator: shown or operator, "custom_operator_name", "operator")
+    operator = fields.String()
     queued_when = Timestamp(attribute="queued_dttm")
     pid = fields.Integer()
     executor = fields.String()
@@ -125,10 +127,7 @@ def get_mapped_task_instances(**query: Any) -> dict[str, Any]:
 
 def _require_mapped(dag_id: str, task_id: str) -> None:
     """A list without rows is an answer only for a task that is mapped. Raises NotFound otherwise."""
-    from windsock.api.dag import _document
-
-    document, _ = _document(dag_id)
-    task = document.task(task_id)
+    task = serialized(dag_id)[0].task(task_id)
     if task is None or not task["is_mapped"]:
         raise NotFound(f"DAG {dag_id!r} has no mapped task with task_id {task_id!r}")
 
@@ -189,9 +188,25 @@ def get_mapped_task_instance_try_details(
         found = plan_of(schema).fetch(access.scope(_instances(schema.model, **key), schema.model))
         if found:
             return found[0]
-    raise NotFound("There is no task instance with " + ", ".join(f"{k} {v!r}" for k, v in key.items()))
+    raise missing(TaskInstance, key)
 
 
-get_task_instance_dependencies = get_mapped_task_instance_dependencies = not_yet_served
+def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str) -> dict[str, Any]:
+    """List what keeps a task instance that is not mapped from being started."""
+    return get_mapped_task_instance_dependencies(dag_id, dag_run_id, task_id, -1)
+
+
+def get_mapped_task_instance_dependencies(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int
+) -> dict[str, Any]:
+    """List what keeps a mapped instance from being started."""
+    key = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+    document, _ = serialized(dag_id)
+    found = gather(document, key)
+    if found is None:
+        raise missing(TaskInstance, key)
+    return {"dependencies": dependencies(document, found)}
+
+
 patch_task_instance = patch_mapped_task_instance = not_yet_served
 set_task_instance_note = set_mapped_task_instance_note = get_extra_links = get_log = not_yet_served

@@ -21,7 +21,7 @@ class Base(DeclarativeBase):
             "pk": "%(table_name)s_pkey",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy reads it off the class)
+    type_annotation_map = {datetime: UtcDateTime}
 
 
 def utcnow() -> datetime:

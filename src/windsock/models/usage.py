@@ -25,7 +25,7 @@ class PoolUsage(Base):
         .group_by(TaskInstance.pool)
         .subquery("pool_usage")
     )
-    __mapper_args__ = {"primary_key": [__table__.c.pool]}  # noqa: RUF012
+    __mapper_args__ = {"primary_key": [__table__.c.pool]}
 
 
 Pool.usage = relationship(

@@ -1,0 +1,106 @@
+"""Users of a metadata database, created and listed as Flask-AppBuilder (FAB) keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+from werkzeug.security import generate_password_hash
+
+from windsock.models import Role, User, user_role
+
+
+class AccountError(Exception):
+    """A user cannot be created or changed; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """What a new user needs: all texts as they are stored, the password in clear."""
+
+    username: str
+    password: str
+    email: str
+    first_name: str
+    last_name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """One user with the names of the roles, sorted."""
+
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+    active: bool
+    roles: tuple[str, ...]
+
+
+def create_user(connection: Connection, user: NewUser) -> int:
+    """Insert an active user with one role, in the caller's transaction, and return the id.
+
+    Raises AccountError for an empty name or password, an unknown role, and a name or e-mail that is taken.
+    """
+    for what in ("username", "password", "email"):
+        if not getattr(user, what).strip():
+            raise AccountError(f"The {what} must not be empty.")
+    role_id = _role_id(connection, user.role)
+    _refuse_taken(connection, user)
+    now = datetime.now()  # naive local time, as FAB writes it
+    row = {
+        "username": user.username,
+        "email": user.email,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "password": generate_password_hash(user.password),
+        "active": True,
+        "created_on": now,
+        "changed_on": now,
+    }
+    user_id = connection.execute(insert(User.__table__).values(row).returning(User.id)).scalar_one()
+    connection.execute(insert(user_role).values(user_id=user_id, role_id=role_id))
+    return user_id
+
+
+def set_password(connection: Connection, username: str, password: str) -> None:
+    """Replace a user's password, in the caller's transaction. Raises AccountError when there is no such user."""
+    if not password.strip():
+        raise AccountError("The password must not be empty.")
+    values = {"password": generate_password_hash(password), "changed_on": datetime.now()}
+    same = func.lower(User.username) == username.lower()
+    if not connection.execute(update(User.__table__).where(same).values(values)).rowcount:
+        raise AccountError(f"There is no user {username!r}. `windsock users list` shows all.")
+
+
+def list_users(connection: Connection) -> list[Account]:
+    """All users, sorted by name."""
+    roles: dict[int, list[str]] = {}
+    held = select(user_role.c.user_id, Role.name).join(Role, Role.id == user_role.c.role_id).order_by(Role.name)
+    for user_id, name in connection.execute(held):
+        roles.setdefault(user_id, []).append(name)
+    users = connection.execute(select(User.__table__).order_by(User.username))
+    return [
+        Account(u.username, u.email, u.first_name, u.last_name, bool(u.active), tuple(roles.get(u.id, ())))
+        for u in users
+    ]
+
+
+def _role_id(connection: Connection, name: str) -> int:
+    known = {row.name: row.id for row in connection.execute(select(Role.id, Role.name))}
+    if name not in known:
+        raise AccountError(f"There is no role {name!r}. Known roles: {', '.join(sorted(known)) or 'none'}.")
+    return known[name]
+
+
+def _refuse_taken(connection: Connection, user: NewUser) -> None:
+    # FAB looks users up without regard to case.
+    same_name = func.lower(User.username) == user.username.lower()
+    same_email = func.lower(User.email) == user.email.lower()
+    taken = connection.execute(select(User.username).where(or_(same_name, same_email))).scalars().first()
+    if taken is None:
+        return
+    what = f"user {taken!r}" if taken.lower() == user.username.lower() else f"user {taken!r} with this e-mail"
+    raise AccountError(f"There is already a {what}.")

@@ -1,0 +1,130 @@
+"""`windsock serve`: the production server, granian with the WSGI interface."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.request import ProxyHandler, build_opener
+
+import click
+
+from windsock.cli.base import engine, with_config
+
+if TYPE_CHECKING:
+    from windsock.config import Config
+
+#: Seconds that a worker has for the requests in its hands when it is to stop.
+KILL_TIMEOUT = 30
+
+
+class Listen(NamedTuple):
+    """Where the server listens and how wide it is: processes, and threads in each."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+
+    @property
+    def url(self) -> str:
+        """The address for a client on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+
+def cores() -> int:
+    """The number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: the number of CPU cores]")
+@click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads in each worker.")
+@with_config
+def serve(config: Config, host: str, port: int, workers: int | None, threads: int) -> None:
+    """Serve the API of an existing metadata database under /api/v1."""
+    listen = Listen(host, port, workers or cores(), threads)
+    check_port(listen)
+    check_start(config)
+    run(listen, _config_path())
+
+
+def _config_path() -> Path | None:
+    given = click.get_current_context().params.get("config_file")
+    return given.expanduser().absolute() if given else None
+
+
+def check_port(listen: Listen) -> None:
+    """Refuse a port that is in use: granian's workers share ports, so two servers could answer in turns."""
+    try:
+        found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror as error:
+        raise click.ClickException(f"--host {listen.host} is no address of this machine: {error.strerror}") from None
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "is already in use. Choose another with --port." if taken else f"cannot be used: {error.strerror}."
+        raise click.ClickException(f"Port {listen.port} on {listen.host} {why}") from None
+
+
+def check_start(config: Config) -> None:
+    """Raise what would stop a worker: ConfigError, SchemaError, DocumentError or a database error.
+
+    The modules that this imports are inherited by the workers, which are forked.
+    """
+    from windsock import auth, migrate, operations
+    from windsock.crypto import Vault
+
+    config.check()
+    auth.load(config)
+    Vault.from_config(config)
+    operations.handlers()
+    used = engine(config)
+    migrate.check(used)
+    used.dispose()
+
+
+def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | None = None) -> None:
+    """Serve until a signal ends it; `ready` is called once, when the server answers."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    if config_file:
+        os.environ["AIRFLOW_CONFIG"] = str(config_file)
+    os.environ["WINDSOCK_THREADS"] = str(listen.threads)
+    server = Granian(
+        "windsock.wsgi:app",
+        address=listen.host,
+        port=listen.port,
+        interface=Interfaces.WSGI,
+        workers=listen.workers,
+        blocking_threads=listen.threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=KILL_TIMEOUT,
+        websockets=False,
+    )
+    if ready:
+        server.on_startup(lambda: threading.Thread(target=_tell, args=(listen, ready), daemon=True).start())
+    server.serve()
+
+
+def _tell(listen: Listen, ready: Callable[[], None]) -> None:
+    """Call `ready` as soon as a worker answers; give up after a minute."""
+    get = build_opener(ProxyHandler({})).open  # a proxy of the environment is not for this machine
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), get(f"{listen.url}/api/v1/version", timeout=5):
+            return ready()
+        time.sleep(0.05)

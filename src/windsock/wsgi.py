@@ -1,0 +1,25 @@
+"""The WSGI application of a worker: `windsock.wsgi:app`, for any WSGI server.
+
+The configuration is the file that $AIRFLOW_CONFIG names, else `airflow.cfg` in $AIRFLOW_HOME. $WINDSOCK_THREADS, which
+`windsock serve` sets, is the number of threads of this worker: the connection pool is made at least as large.
+"""
+
+from __future__ import annotations
+
+import os
+
+from windsock.app import create_app
+from windsock.config import Config
+
+POOL_SIZE = ("database", "sql_alchemy_pool_size")
+
+
+def _config() -> Config:
+    config = Config.load()
+    threads = int(os.environ.get("WINDSOCK_THREADS", "1"))
+    if config.get_int(*POOL_SIZE) >= threads:
+        return config
+    return Config.load(overrides={POOL_SIZE: threads})
+
+
+app = create_app(_config())

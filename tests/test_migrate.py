@@ -1,0 +1,118 @@
+"""`windsock db init` makes the database that a fresh Airflow 2.11.2 makes; `windsock db check` knows it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, func, select, text
+from sqlalchemy.orm import Session, selectinload
+
+from databases import KINDS, postgres
+from windsock import migrate
+from windsock.models import AlembicVersion, LogTemplate, Permission, Pool, Role
+
+
+@pytest.fixture(params=KINDS)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty database."""
+    if request.param == "sqlite":
+        engine = create_engine(f"sqlite:///{tmp_path}/airflow.db")
+        yield engine
+        engine.dispose()
+    else:
+        with postgres() as url:
+            engine = create_engine(url)
+            yield engine
+            engine.dispose()
+
+
+def run(engine: Engine, statement: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_a_new_database_has_the_known_revision_and_the_default_rows(engine: Engine) -> None:
+    migrate.init(engine)
+    assert migrate.check(engine) == "5f2621c13b39"
+    with Session(engine) as session:
+        pool = session.scalars(select(Pool)).one()
+        assert (pool.pool, pool.slots, pool.description, pool.include_deferred) == (
+            "default_pool",
+            128,
+            "Default pool",
+            False,
+        )
+        assert session.scalars(select(LogTemplate.filename)).one().endswith("attempt={{ try_number }}.log")
+
+
+def test_the_default_roles_have_as_many_permissions_as_in_airflow(engine: Engine) -> None:
+    migrate.init(engine)
+    permission = selectinload(Role.permissions)
+    query = select(Role).options(permission.joinedload(Permission.action), permission.joinedload(Permission.resource))
+    with Session(engine) as session:
+        roles = {
+            role.name: {(permission.action.name, permission.resource.name) for permission in role.permissions}
+            for role in session.scalars(query.order_by(Role.id))
+        }
+        assert session.scalar(select(func.count()).select_from(Permission)) == 92
+    assert {name: len(held) for name, held in roles.items()} == {
+        "Admin": 92,
+        "Public": 0,
+        "Viewer": 30,
+        "User": 39,
+        "Op": 63,
+    }
+    assert ("can_edit", "DAGs") in roles["User"] - roles["Viewer"]
+    assert ("can_create", "Variables") in roles["Op"] - roles["User"]
+    assert ("can_read", "Audit Logs") in roles["Admin"] - roles["Op"]
+
+
+def test_a_database_with_tables_is_left_alone(engine: Engine) -> None:
+    run(engine, "create table precious (id integer)")
+    with pytest.raises(migrate.SchemaError, match=r"not empty.*'precious'"):
+        migrate.init(engine)
+    with pytest.raises(migrate.SchemaError, match="no alembic_version"):
+        migrate.check(engine)
+
+
+def test_a_second_init_is_refused(engine: Engine) -> None:
+    migrate.init(engine)
+    with pytest.raises(migrate.SchemaError, match="not empty"):
+        migrate.init(engine)
+    assert migrate.check(engine) == migrate.REVISION
+
+
+def test_an_empty_database_is_sent_to_init(engine: Engine) -> None:
+    with pytest.raises(migrate.SchemaError, match="`windsock db init`"):
+        migrate.check(engine)
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"),
+    [
+        ("686269002441", r"Airflow 2\.9 .*`airflow db migrate`"),
+        ("290244fb8b83", r"Airflow 2\.5 .*`airflow db migrate`"),
+        ("29ce7909c52b", "newer one, upgrade Windsock"),
+    ],
+)
+def test_an_unknown_revision_is_refused_with_the_way_out(engine: Engine, revision: str, advice: str) -> None:
+    migrate.init(engine)
+    run(engine, f"update alembic_version set version_num = '{revision}'")
+    with pytest.raises(migrate.SchemaError, match=advice) as raised:
+        migrate.check(engine)
+    assert revision in str(raised.value)
+
+
+def test_the_first_revision_of_2_10_will_do(engine: Engine) -> None:
+    migrate.init(engine)
+    run(engine, "update alembic_version set version_num = '22ed7efa9da2'")
+    assert migrate.check(engine) == "22ed7efa9da2"
+
+
+def test_a_database_without_a_revision_is_sent_to_airflow(engine: Engine) -> None:
+    migrate.init(engine)
+    run(engine, f"delete from {AlembicVersion.__tablename__}")
+    with pytest.raises(migrate.SchemaError, match="`airflow db migrate`"):
+        migrate.check(engine)
