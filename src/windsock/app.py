@@ -63,7 +63,8 @@ def _add_document(app: Flask, config: Config) -> None:
         return Response(operations.to_json({**spec.raw(), "servers": servers}), content_type="application/json")
 
     def as_yaml() -> Response:
-        text = re.sub(rf"(?m)^( *- url: ){BASE_PATH}$", lambda m: m[1] + server(), spec.PATH.read_text("utf-8"), count=1)
+        url = re.compile(rf"^( *- url: ){BASE_PATH}$", re.MULTILINE)
+        text = url.sub(lambda match: match[1] + server(), spec.PATH.read_text("utf-8"), count=1)
         return Response(text, content_type="application/yaml")
 
     app.add_url_rule(f"{BASE_PATH}/openapi.json", "openapi_json", as_json)

@@ -76,6 +76,8 @@ class Plan:
             if not isinstance(field, fields.List | fields.Nested):
                 self._resolve(_path(name, field))
         source = self._source(schema, "", only)
+        joined = reduce(lambda statement, target: statement.outerjoin(target), self._joins, select(self.model))
+        self._from = joined.get_final_froms()[0]
         if self.collections:
             self._key = self._column(inspect(self.model).primary_key[0].name)
         self.build: Callable[[Any], dict[str, Any]] = eval(f"lambda r: {source}", self._functions)
@@ -94,10 +96,8 @@ class Plan:
         return getattr(self.model, field.attribute or name), plan_of(nested).columns[0]
 
     def join(self, statement: Select[Any]) -> Select[Any]:
-        """Add the to-one joins."""
-        for target in self._joins:
-            statement = statement.outerjoin(target)
-        return statement
+        """Add the to-one joins, whose conditions are worked out once for all."""
+        return statement.select_from(self._from)
 
     def fetch(self, statement: Select[Any]) -> list[dict[str, Any]]:
         """Run a joined `select(model)...` for this plan's columns; one more statement for each to-many member."""
@@ -186,8 +186,7 @@ def chosen(schema: RowSchema, names: Iterable[str] | None) -> frozenset[str] | N
 
 def read(schema: RowSchema, only: Iterable[str] | None = None, **keys: Any) -> dict[str, Any]:
     """The one row whose attributes equal `keys`, dumped. Raises NotFound when it is not there or out of scope."""
-    matching = (getattr(schema.model, name) == value for name, value in keys.items())
-    return one(select(schema.model).where(*matching), schema, only, **keys)
+    return one(select(schema.model).filter_by(**keys), schema, only, **keys)
 
 
 def one(statement: Select[Any], schema: RowSchema, only: Iterable[str] | None = None, **keys: Any) -> dict[str, Any]:

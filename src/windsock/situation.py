@@ -23,7 +23,7 @@ _SKIP_KEY = "skipmixin_key"
 
 
 def serialized(dag_id: str) -> tuple[DagDoc, Any]:
-    """The serialized DAG (a sub-DAG's out of its root's) and when it was written. Raises NotFound when there is none."""
+    """The serialized DAG (a sub-DAG's out of its root's) and when it was written. Raises NotFound without one."""
     root = select(Dag.root_dag_id).where(Dag.dag_id == dag_id).scalar_subquery()
     row = SerializedDag
     columns = select(row.dag_id, row.data, row.data_compressed, row.last_updated)
@@ -77,6 +77,7 @@ def _own(key: dict[str, Any]) -> Any:
     run, ti = DagRun, TaskInstance
     return (
         select(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.state, ti.pool, ti.pool_slots, ti.try_number)
+        .filter_by(**key)
         .add_columns(run.state.label("run_state"), run.run_type, run.execution_date, Dag.is_paused)
         .add_columns(Dag.max_active_tasks, Pool.slots, Pool.include_deferred)
         .add_columns(PoolUsage.running, PoolUsage.queued, PoolUsage.deferred)
@@ -84,7 +85,6 @@ def _own(key: dict[str, Any]) -> Any:
         .join(Dag, Dag.dag_id == ti.dag_id)
         .outerjoin(Pool, Pool.pool == ti.pool)
         .outerjoin(PoolUsage, PoolUsage.pool == ti.pool)
-        .where(*(getattr(ti, name) == value for name, value in key.items()))
     )
 
 
@@ -102,7 +102,7 @@ def _instances(dag_id: str, run_id: str) -> list[Instance]:
 
 def _running(dag_id: str) -> dict[str, int]:
     counted = select(TaskInstance.task_id, func.count()).filter_by(dag_id=dag_id, state="running")
-    return dict(execute(counted.group_by(TaskInstance.task_id)).tuples())
+    return dict(execute(counted.group_by(TaskInstance.task_id)).tuples().all())
 
 
 def _previous(doc: DagDoc, own: Row[Any]) -> tuple[checks.PreviousRun | None, bool]:
@@ -113,7 +113,7 @@ def _previous(doc: DagDoc, own: Row[Any]) -> tuple[checks.PreviousRun | None, bo
     found = execute(latest.order_by(DagRun.execution_date.desc()).limit(1)).first()
     run = aliased(DagRun)
     same = (run.dag_id == TaskInstance.dag_id) & (run.run_id == TaskInstance.run_id)
-    ever = select(TaskInstance.task_id).join(run, same).filter_by(dag_id=own.dag_id, task_id=own.task_id)
+    ever = select(TaskInstance.task_id).filter_by(dag_id=own.dag_id, task_id=own.task_id).join(run, same)
     earlier = execute(ever.where(run.execution_date < own.execution_date).limit(1)).first() is not None
     if found is None:
         return None, earlier
@@ -130,10 +130,11 @@ def _reschedule_date(own: Row[Any]) -> datetime | None:
 
 
 def _skip_decisions(own: Row[Any]) -> dict[str, Any]:
-    decisions = select(XCom.task_id, XCom.value).filter_by(dag_id=own.dag_id, run_id=own.run_id, key=_SKIP_KEY)
-    return {t: xcom_native(value) for t, value in execute(decisions.where(XCom.map_index.in_((-1, own.map_index))))}
+    own_index = {"dag_id": own.dag_id, "run_id": own.run_id, "map_index": own.map_index}
+    decisions = select(XCom.task_id, XCom.value).filter_by(**own_index, key=_SKIP_KEY)
+    return {task_id: xcom_native(value) for task_id, value in execute(decisions)}
 
 
 def _map_lengths(own: Row[Any]) -> dict[str, int]:
     lengths = select(TaskMap.task_id, TaskMap.length).filter_by(dag_id=own.dag_id, run_id=own.run_id, map_index=-1)
-    return dict(execute(lengths).tuples())
+    return dict(execute(lengths).tuples().all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from marshmallow import fields
@@ -12,6 +13,20 @@ from windsock.errors import not_yet_served
 from windsock.listing import page
 from windsock.models import DagRun, DatasetEvent
 from windsock.rows import Derived, RowSchema, Timestamp, plan_of, read
+from windsock.text_forms import writable
+
+log = logging.getLogger(__name__)
+
+
+def _conf(stored: Any) -> Any:
+    """The run's configuration; {} when none was given, null when what is stored cannot be shown as a JSON object."""
+    if stored is None:
+        return {}
+    try:
+        return writable(stored) if isinstance(stored, dict) else None
+    except (TypeError, ValueError, RecursionError) as error:
+        log.warning("A dag_run.conf cannot be written as JSON: %s", error)
+        return None
 
 
 class DagRunSchema(RowSchema):
@@ -30,7 +45,7 @@ class DagRunSchema(RowSchema):
     run_type = fields.String()
     state = fields.String()
     external_trigger = fields.Boolean()
-    conf = Derived(lambda conf: {} if conf is None else conf, "conf")
+    conf = Derived(_conf, "conf")
     note = fields.String(attribute="note_row.content")
 
 

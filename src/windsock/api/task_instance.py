@@ -148,7 +148,7 @@ def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_ind
 
 
 def _instances(model: Any = TaskInstance, **key: Any) -> Any:
-    return select(model).where(*(getattr(model, name) == value for name, value in key.items())).order_by(model.map_index)
+    return select(model).filter_by(**key).order_by(model.map_index)
 
 
 def get_task_instance_tries(dag_id: str, dag_run_id: str, task_id: str, **query: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def explain(error: Exception) -> str | None:
         return "[database] sql_alchemy_conn is not a valid database URL."
     if isinstance(error, DBAPIError):
         return f"The database of [database] sql_alchemy_conn cannot be used: {_line(error.orig)}"
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # click knows what to do about a pipe
         return _line(error)
     return None
 
