@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from connexion import FlaskApi
-from connexion.spec import OpenAPISpecification
 from flask import Flask, Response, redirect, request
 from flask_cors import CORS
 
@@ -14,6 +12,7 @@ from windsock.config import Config
 from windsock.context import KEY, Context
 from windsock.crypto import Vault
 from windsock.db import Database
+from windsock.framework import FlaskApi, OpenAPISpecification
 
 BASE_PATH = "/api/v1"
 #: Bytes of request body that are read at most; a larger one is 413.

@@ -154,9 +154,7 @@ def _previous_run(doc: DagDoc, task: TaskDoc, s: Situation) -> Iterator[str]:
         return
     own = [item for item in previous.instances if item.task_id == s.task_id]
     unsuccessful = sum(item.state not in ("success", "skipped") for item in own)
-    first_is_free = flag(
-        task.arguments.get("ignore_first_depends_on_past"), doc.defaults.ignore_first_depends_on_past
-    )
+    first_is_free = flag(task.arguments.get("ignore_first_depends_on_past"), doc.defaults.ignore_first_depends_on_past)
     if not own:
         if s.has_earlier_instances or not first_is_free:
             yield "The task depends on its past, and the run before this one has no instance of it."

@@ -10,11 +10,10 @@ from types import ModuleType
 from typing import Any
 
 import orjson
-from connexion.operations import OpenAPIOperation
-from connexion.resolver import Resolver
 from flask import Response, request
 
 from windsock import access, spec, validation
+from windsock.framework import OpenAPIOperation, Resolver
 from windsock.spec import DocumentError, Operation
 
 Handler = Callable[..., Any]

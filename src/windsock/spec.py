@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from connexion.json_schema import resolve_refs
+
+from windsock.framework import resolve_refs
 
 _HERE = Path(__file__).parent
 #: Beside the package in a wheel, in `spec/` in a checkout.

@@ -138,7 +138,8 @@ def _number(name: str, default: float) -> Callable[[TaskDoc], float | None]:
 
 MEMBERS: dict[str, Callable[[TaskDoc], Any]] = {
     "class_ref": lambda task: {
-        "module_path": text(task.data.get("_task_module")), "class_name": text(task.data.get("_task_type")),
+        "module_path": text(task.data.get("_task_module")),
+        "class_name": text(task.data.get("_task_type")),
     },
     "depends_on_past": _flag("depends_on_past"),
     "doc_md": _text("doc_md"),
@@ -170,8 +171,11 @@ MEMBERS: dict[str, Callable[[TaskDoc], Any]] = {
 
 # Airflow's server sorts by members without a natural order, too; those are not offered. It never shows `executor`.
 SORT_KEYS: dict[str, Callable[[TaskDoc], Any]] = {
-    **{name: read for name, read in MEMBERS.items()
-       if name not in {"class_ref", "downstream_task_ids", "extra_links", "params", "template_fields"}},
+    **{
+        name: read
+        for name, read in MEMBERS.items()
+        if name not in {"class_ref", "downstream_task_ids", "extra_links", "params", "template_fields"}
+    },
     "end_date": lambda task: task.end_date,
     "execution_timeout": lambda task: task.execution_timeout,
     "executor": _text("executor"),

@@ -171,9 +171,7 @@ def _tries(key: dict[str, Any], query: dict[str, Any]) -> dict[str, Any]:
     return slice_of(sorted(tries, key=lambda found: found["try_number"] or 0), past_schema.plural, query)
 
 
-def get_task_instance_try_details(
-    dag_id: str, dag_run_id: str, task_id: str, task_try_number: int
-) -> dict[str, Any]:
+def get_task_instance_try_details(dag_id: str, dag_run_id: str, task_id: str, task_try_number: int) -> dict[str, Any]:
     """Show one try of a task instance that is not mapped."""
     return get_mapped_task_instance_try_details(dag_id, dag_run_id, task_id, -1, task_try_number)
 
@@ -196,9 +194,7 @@ def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str) -
     return get_mapped_task_instance_dependencies(dag_id, dag_run_id, task_id, -1)
 
 
-def get_mapped_task_instance_dependencies(
-    dag_id: str, dag_run_id: str, task_id: str, map_index: int
-) -> dict[str, Any]:
+def get_mapped_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
     """List what keeps a mapped instance from being started."""
     key = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
     document, _ = serialized(dag_id)

@@ -67,9 +67,7 @@ def _finish(run: Run, states: dict[str, list[str | None]], ends: dict[str, datet
     return "failed" if _BAD & {state for leaf in leaves for state in states[leaf]} else "success"
 
 
-def _state(
-    run: Run, task: Task, states: dict[str, list[str | None]], chosen: dict[str, str]
-) -> str | None:
+def _state(run: Run, task: Task, states: dict[str, list[str | None]], chosen: dict[str, str]) -> str | None:
     """The state that a task comes to: by the state of those before it and by who is to fail."""
     before = {state for up in task.after for state in states[up]}
     if run.started is None or before - _ENDED:
@@ -200,7 +198,9 @@ class _Place:
         self._log(number, "success", begin, end)
         values = outputs.values(self.task, self.run, self.label, self.chosen, end, self.world.random)
         for name, value in values.items():
-            self.world.add(XCom, **self.key, dag_run_id=self.run.id, key=name, timestamp=end, value=outputs.encode(value))
+            self.world.add(
+                XCom, **self.key, dag_run_id=self.run.id, key=name, timestamp=end, value=outputs.encode(value)
+            )
         feeds = [self.run.dag.task(name) for name in self.run.dag.downstream(self.task.id)]
         if lengths := [len(task.mapped) for task in feeds if task.mapped]:
             self.world.add(TaskMap, **self.key, length=lengths[0], keys=None)

@@ -171,7 +171,9 @@ def _consume(world: World, dag: Dag, events: list[dict[str, object]]) -> None:
         if event["id"] == 41:
             logical = datetime(2026, 3, 2, 2, 14, 31, 482915, timezone.utc)
         interval = (logical - timedelta(days=1), logical)
-        run = Run(dag, "dataset_triggered", logical, logical + timedelta(seconds=1.6), interval, live=live.get(event["id"]))
+        run = Run(
+            dag, "dataset_triggered", logical, logical + timedelta(seconds=1.6), interval, live=live.get(event["id"])
+        )
         if event["id"] not in live and world.random.random() < dag.failures:
             run.victim = dag.tasks[-1].id
         add_run(world, run)
