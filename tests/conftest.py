@@ -29,20 +29,20 @@ MakeApp = Callable[..., Flask]
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that needs a database once on each of WINDSOCK_TEST_DATABASES."""
-    if "kind" in metafunc.fixturenames:
-        metafunc.parametrize("kind", KINDS, scope="session", indirect=True)
+    if "database_kind" in metafunc.fixturenames:
+        metafunc.parametrize("database_kind", KINDS, scope="session", indirect=True)
 
 
 @pytest.fixture(scope="session")
-def kind(request: pytest.FixtureRequest) -> str:
+def database_kind(request: pytest.FixtureRequest) -> str:
     """`sqlite` or `postgres`."""
     return request.param
 
 
 @pytest.fixture(scope="session")
-def engine(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A database as `windsock db init` makes it."""
-    if kind == "sqlite":
+    if database_kind == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('database')}/airflow.db")
         event.listen(engine, "connect", _leave_transactions_to_us)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))

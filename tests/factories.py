@@ -71,7 +71,15 @@ _FULL_COLUMNS: tuple[tuple[Any, Any], ...] = (
     (DateTime, START),
 )
 #: Columns whose value means something elsewhere.
-_REFERENCES = {"trigger_id", "triggerer_id", "user_id", "log_template_id", "created_by_fk", "changed_by_fk"}
+_REFERENCES = {
+    "trigger_id",
+    "triggerer_id",
+    "user_id",
+    "log_template_id",
+    "created_by_fk",
+    "changed_by_fk",
+    "root_dag_id",
+}
 
 
 def _sample(column: Any) -> Any:

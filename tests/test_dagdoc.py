@@ -271,7 +271,7 @@ MEMBERS = ["retries", "retry_delay", "execution_timeout", "start_date", "end_dat
            "partial_kwargs", "_is_mapped", "pool_slots", "subdag", "doc_md", "weight_rule"]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=repr)
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:20])
 def test_members_of_odd_types_never_raise_and_keep_the_shape_of_the_answer(value: Any) -> None:
     good = dag(operator("load")).task("load") or {}
     for member in MEMBERS:

@@ -155,7 +155,7 @@ def _holds(operation: Operation, caller: Caller, right: Right) -> bool:
 
 
 def _negotiate(operation: Operation) -> None:
-    accept = request.headers.get("Accept", "*/*")
+    accept = request.headers.get("Accept") or "*/*"
     _, produced = operation.success
     if accept != "*/*" and produced and not request.accept_mimetypes.best_match(produced):
         raise NotAcceptable(f"Accept is {accept!r}; this operation produces {', '.join(produced)}")

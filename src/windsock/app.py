@@ -28,6 +28,7 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     config.check()
     app = routing.SlashTolerantFlask("windsock", static_folder=None)
     app.url_map.merge_slashes = False
+    app.url_map.converters["path"] = routing.Spanning  # Werkzeug's own takes no leading slash
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.extensions[KEY] = Context(
         config, database or Database.from_config(config), Vault.from_config(config), auth.load(config)

@@ -110,8 +110,8 @@ def _direction(column: Any, descending: bool) -> ColumnElement[Any]:
 def _slice(query: dict[str, Any]) -> tuple[int, int]:
     """Limit and offset; 0 means the default page, and the server's maximum wins silently but for the Link header."""
     config = context.config
-    limit = query.get("limit", query.get("page_limit"))
-    if not limit:
+    limit = query.get("page_limit") or ("limit" in request.args and query["limit"])
+    if not limit:  # the document's default is that of the setting, so the one it states is not looked at
         limit = config.get_int(*_DEFAULT_PAGE["limit" if request.method == "GET" else "page_limit"])
     return min(limit, config.get_int("api", "maximum_page_limit")), query.get("offset", query.get("page_offset")) or 0
 

@@ -13,7 +13,9 @@ from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter
 
 
-class _Spanning(BaseConverter):
+class Spanning(BaseConverter):
+    """Any text, separators included; the shortest that fits."""
+
     regex = r"[\s\S]+?"
     part_isolating = False
 
@@ -51,6 +53,6 @@ class SlashTolerantFlask(Flask):
         return adapter
 
     def _spanning_map(self) -> Map:
-        converters = {**self.url_map.converters, "default": _Spanning, "path": _Spanning, "int": _Signed}
+        converters = {**self.url_map.converters, "default": Spanning, "path": Spanning, "int": _Signed}
         rules = [rule.empty() for rule in self.url_map.iter_rules()]
         return Map(rules, merge_slashes=False, converters=converters)  # type: ignore[arg-type]

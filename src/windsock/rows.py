@@ -76,8 +76,7 @@ class Plan:
             if not isinstance(field, fields.List | fields.Nested):
                 self._resolve(_path(name, field))
         source = self._source(schema, "", only)
-        joined = reduce(lambda statement, target: statement.outerjoin(target), self._joins, select(self.model))
-        self._from = joined.get_final_froms()[0]
+        self._from = self._outer(select(self.model)).get_final_froms()[0]
         if self.collections:
             self._key = self._column(inspect(self.model).primary_key[0].name)
         self.build: Callable[[Any], dict[str, Any]] = eval(f"lambda r: {source}", self._functions)
@@ -99,6 +98,9 @@ class Plan:
         """Add the to-one joins, whose conditions are worked out once for all."""
         return statement.select_from(self._from)
 
+    def _outer(self, statement: Select[Any]) -> Select[Any]:
+        return reduce(lambda joined, target: joined.outerjoin(target), self._joins, statement)
+
     def fetch(self, statement: Select[Any]) -> list[dict[str, Any]]:
         """Run a joined `select(model)...` for this plan's columns; one more statement for each to-many member."""
         rows = db.execute(statement.with_only_columns(*self.columns, maintain_column_froms=True)).all()
@@ -115,7 +117,7 @@ class Plan:
         parent = relationship.class_
         key = getattr(parent, inspect(parent).primary_key[0].name)
         order = [getattr(self.model, c.name) for c in inspect(self.model).primary_key]
-        statement = self.join(select(*self.columns, key).select_from(parent).join(relationship))
+        statement = self._outer(select(*self.columns, key).select_from(parent).join(relationship))
         statement = access.scope(statement, self.model).where(key.in_(keys)).order_by(*order)
         found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
         for row in db.execute(statement):

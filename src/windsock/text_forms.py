@@ -81,7 +81,7 @@ def executor_config_text(config: Any) -> str | None:
 
 
 def writable(value: Any) -> Any:
-    """JSON-like data in a form that orjson writes: itself where possible, else an orjson.Fragment.
+    """JSON-like data in a form that orjson writes: itself where possible, else an orjson.Fragment; NaN becomes null.
 
     Raises ValueError, TypeError or RecursionError for what is no JSON at all.
     """
@@ -89,7 +89,8 @@ def writable(value: Any) -> Any:
         orjson.dumps(value)
         return value
     except orjson.JSONEncodeError:
-        return orjson.Fragment(json.dumps(value, allow_nan=False).encode())
+        finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        return orjson.Fragment(json.dumps(finite).encode())
 
 
 def _xcom(stored: bytes, finite: bool) -> Any:

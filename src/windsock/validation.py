@@ -155,6 +155,8 @@ def json_schema(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     out = {k: json_schema(v) for k, v in node.items() if k not in ("nullable", "discriminator", "example")}
+    if out.get("type") == "integer":
+        out = {"minimum": -INT32, "maximum": INT32, **out}
     if not node.get("nullable"):
         return out
     if "enum" in out and None not in out["enum"]:
@@ -188,7 +190,8 @@ def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
             sent = request.mimetype or "none"
             raise UnsupportedMediaType(f"Content-Type is {sent}; this operation takes application/json")
         try:
-            value = orjson.loads(request.get_data())
+            data = request.get_data()
+            value = orjson.loads(data)
         except orjson.JSONDecodeError as error:
             raise BadRequest(f"The request body is not valid JSON: {error}") from None
         if not isinstance(value, dict):
@@ -198,6 +201,8 @@ def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
                 raise BadRequest(f"Member {name!r} is unknown; known: {', '.join(sorted(members))}")
             if name in read_only:
                 raise BadRequest(f"Member {name!r} is read-only; leave it out")
+        if rb"\u0000" in data and _holds_nul(value):
+            raise BadRequest("The request body holds a NUL character, which no stored text can")
         error = next(validator.iter_errors(value), None)
         if error is not None:
             raise BadRequest(_explain(error, members))
@@ -207,6 +212,13 @@ def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
         return value
 
     return body
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_holds_nul(part) for part in parts)
 
 
 def _member_date_time(name: str, text: str) -> datetime:

@@ -30,6 +30,8 @@ def authenticate(request: Request) -> Caller | None:
     given = request.authorization
     if given is None or given.type != "basic" or given.username is None or given.password is None:
         return None
+    if "\0" in given.username:  # no database stores one, and PostgreSQL refuses to compare with one
+        return None
     name = given.username.lower()
     found = find_caller(or_(func.lower(User.username) == name, func.lower(User.email) == name))
     stored = found.password if found is not None and found.active and found.password else _NOBODY

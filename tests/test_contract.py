@@ -1,0 +1,397 @@
+"""What the document says is what the server does: generated from the document, over every operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import jsonschema_rs
+import orjson
+import pytest
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import joinedload, selectinload
+
+import factories as f
+from problems import assert_problem
+from windsock import operations, rows, spec
+from windsock.errors import not_yet_served
+from windsock.spec import Operation, properties
+from windsock.validation import json_schema
+from worlds import nulls, world
+
+OPERATIONS = spec.operations()
+HANDLERS = operations.handlers()
+NOT_SERVED = {
+    *("delete_connection", "patch_connection", "post_connection", "test_connection"),
+    *("clear_dag_run", "delete_dag_run", "post_dag_run", "set_dag_run_note", "update_dag_run_state"),
+    *("delete_dag", "get_dag_source", "patch_dag", "patch_dags", "reparse_dag_file"),
+    *("post_clear_task_instances", "post_set_task_instances_state"),
+    *("create_dataset_event", "delete_dag_dataset_queued_event", "delete_dag_dataset_queued_events"),
+    *("delete_dataset_queued_events", "get_config", "get_value", "get_plugins", "get_providers"),
+    *("delete_pool", "patch_pool", "post_pool", "delete_role", "patch_role", "post_role"),
+    *("get_extra_links", "get_log", "patch_mapped_task_instance", "patch_task_instance"),
+    *("set_mapped_task_instance_note", "set_task_instance_note"),
+    *("delete_user", "patch_user", "post_user", "delete_variable", "patch_variable", "post_variables"),
+}
+#: Names that belong to every list; the server reads them for each.
+PAGING = {"limit", "offset", "order_by", "fields"}
+SERVED = [operation for operation in OPERATIONS.values() if operation.id not in NOT_SERVED]
+#: Read operations answer for inactive DAGs, too, when asked.
+ALL_DAGS = {"get_dags": "only_active=false"}
+
+
+def named(wanted: Any) -> Any:
+    """Parametrise over operations, with their ids as the names of the tests."""
+    return pytest.mark.parametrize("operation", wanted, ids=lambda operation: operation.id)
+
+
+def plural_of(operation: Operation) -> str | None:
+    """The name of the collection when the operation returns a list."""
+    members = properties(answer_schema(operation))
+    arrays = [n for n, schema in members.items() if schema.get("type") == "array" and not schema.get("deprecated")]
+    return arrays[-1] if "total_entries" in members else None
+
+
+def answer_schema(operation: Operation) -> dict[str, Any]:
+    code, produced = operation.success
+    return operation.raw["responses"][str(code)]["content"][produced[0]]["schema"]
+
+
+LISTS = [operation for operation in SERVED if plural_of(operation)]
+PAGED = [operation for operation in LISTS if any(p["name"] == "limit" for p in operation.parameters)]
+BATCHES = [operation for operation in SERVED if operation.method == "post"]
+
+
+def ask(client: Any, operation: Operation, url: str) -> Any:
+    extra = ALL_DAGS.get(operation.id)
+    url += ("&" if "?" in url else "?") + extra if extra else ""
+    return client.get(url) if operation.method == "get" else client.post(url, json={})
+
+
+# ---------------------------------------------------------------- start-up
+def test_the_operations_that_answer_501_are_known():
+    assert {name for name, handler in HANDLERS.items() if handler is not_yet_served} == NOT_SERVED
+
+
+@named([OPERATIONS[name] for name in sorted(NOT_SERVED)])
+def test_an_operation_that_is_not_served_yet_says_so(operation, client, session):
+    made = world(session)
+    url = made.url(operation)
+    body = _body(operation)
+    assert_problem(client.open(url, method=operation.method, **({"json": body} if body is not None else {})), 501)
+
+
+def _body(operation: Operation) -> Any:
+    """A valid body, taken from the document's own examples."""
+    if operation.body is None:
+        return None
+    content = spec.raw()["paths"][operation.path][operation.method]["requestBody"]
+    if "$ref" in content:
+        content = spec.raw()["components"]["requestBodies"][content["$ref"].rpartition("/")[2]]
+    content = content["content"]["application/json"]
+    examples = [content["example"]] if "example" in content else []
+    examples += [e["value"] for e in content.get("examples", {}).values() if "value" in e]
+    return orjson.loads(orjson.dumps(examples[0], default=str)) if examples else {}
+
+
+@pytest.mark.parametrize("word", ["operationId", "tags", "x-permission"])
+def test_start_up_refuses_an_operation_that_lacks(word, broken_document):
+    del broken_document["paths"]["/pools"]["get"][word]
+    with pytest.raises(spec.DocumentError, match=rf"GET /pools lacks {word}"):
+        operations.handlers()
+
+
+def test_start_up_refuses_an_operation_without_handler(broken_document):
+    broken_document["paths"]["/pools"]["get"]["operationId"] = "get_puddles"
+    with pytest.raises(spec.DocumentError, match=r"get_puddles: windsock\.api\.pool has no function"):
+        operations.handlers()
+
+
+def test_start_up_refuses_a_tag_without_room(broken_document):
+    broken_document["paths"]["/pools"]["get"]["tags"] = ["Puddle"]
+    with pytest.raises(spec.DocumentError, match=r"get_pools: there is no room windsock\.api\.puddle"):
+        operations.handlers()
+
+
+def test_start_up_refuses_a_handler_without_operation(broken_document):
+    del broken_document["paths"]["/pools"]["get"]
+    with pytest.raises(spec.DocumentError, match=r"windsock\.api\.pool\.get_pools serves no operation"):
+        operations.handlers()
+
+
+def test_start_up_refuses_a_filter_that_compares_by_an_unknown_word(broken_document):
+    operation = broken_document["paths"]["/eventLogs"]["get"]
+    operation["parameters"].append(
+        {"name": "x", "in": "query", "schema": {"type": "string"}, "x-filter": "owner resembles"}
+    )
+    with pytest.raises(spec.DocumentError, match="resembles"):
+        _ = spec.operations()["get_event_logs"].filters
+
+
+@pytest.fixture
+def broken_document(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The document's data, to be damaged; everything that was read from it is forgotten before and after."""
+    damaged = orjson.loads(orjson.dumps(spec.lean()))
+    for function in (spec.lean, spec.operations):
+        function.cache_clear()
+    monkeypatch.setattr(spec, "raw", lambda: damaged)
+    yield damaged
+    for function in (spec.lean, spec.operations):
+        function.cache_clear()
+
+
+# ---------------------------------------------------------------- answers
+@pytest.mark.parametrize("dress", [f.filled, nulls], ids=["rows full of data", "rows full of nulls"])
+def test_every_answer_is_valid_against_the_document_and_shows_all_that_it_declares(client, session, dress):
+    made = world(session, range(3), dress)
+    wrong = {}
+    for operation in SERVED:
+        response = ask(client, operation, made.url(operation))
+        faults = _faults(operation, response)
+        if faults:
+            wrong[operation.id] = faults
+    assert not wrong, "\n".join(f"{name}: {fault}" for name, faults in wrong.items() for fault in faults)
+
+
+def _faults(operation: Operation, response: Any) -> list[str]:
+    if response.status_code != operation.success[0]:
+        return [f"{response.status_code}: {response.get_data(as_text=True)}"]
+    if response.mimetype not in operation.success[1]:
+        return [f"the document knows no {response.mimetype}"]
+    value, schema = response.get_json(), answer_schema(operation)
+    if plural_of(operation) and not value.get(plural_of(operation)):
+        return ["the list is empty, so this test shows nothing"]
+    validator = jsonschema_rs.Draft4Validator(json_schema(schema), validate_formats=True)
+    faults = [f"{'.'.join(map(str, e.instance_path))}: {e.message}" for e in validator.iter_errors(value)]
+    return sorted(set(faults) | set(_strangers(value, schema)))
+
+
+def _strangers(value: Any, schema: dict[str, Any], where: str = "") -> Iterator[str]:
+    """Members that the document does not declare, and declared ones that are not there."""
+    if isinstance(value, list) and "items" in schema:
+        for item in value[:3]:
+            yield from _strangers(item, schema["items"], where + "[]")
+    declared = properties(schema)
+    if not isinstance(value, dict) or not declared or schema.get("additionalProperties"):
+        return
+    for name in value.keys() - declared.keys():
+        yield f"{where}.{name} is not declared"
+    for name, member in declared.items():
+        if name in value:
+            yield from _strangers(value[name], member, f"{where}.{name}")
+        elif not member.get("deprecated") and not member.get("writeOnly"):
+            yield f"{where}.{name} is declared and missing"
+
+
+# ---------------------------------------------------------------- schemas
+def _schemas(parent: Any = rows.RowSchema) -> list[Any]:
+    return [c for child in parent.__subclasses__() for c in (child, *_schemas(child))]
+
+
+SCHEMAS = sorted({c for c in _schemas() if c.__module__.startswith("windsock.")}, key=lambda c: c.__qualname__)
+
+
+def _loading(schema: Any, model: Any) -> list[Any]:
+    """Loader options for every relationship that the schema follows."""
+    found = []
+    for name, field in schema.fields.items():
+        nested = getattr(getattr(field, "inner", field), "schema", None)
+        paths = getattr(field, "paths", None) or (field.attribute or name,)
+        for path in paths:
+            parts = path.split(".") + ([None] if nested else [])
+            found += _option(model, parts[:-1], nested)
+    return found
+
+
+def _option(model: Any, relationships: list[str], nested: Any) -> list[Any]:
+    option, here = None, model
+    for name in relationships:
+        relationship = getattr(here, name)
+        loader = selectinload if relationship.property.uselist else joinedload
+        option = getattr(option, loader.__name__)(relationship) if option else loader(relationship)
+        here = relationship.property.mapper.class_
+    if option is None:
+        return []
+    return [option.options(*_loading(nested, here))] if nested else [option]
+
+
+def _comparable(value: Any) -> Any:
+    """What a client receives; children in any order."""
+    if isinstance(value, dict):
+        return {name: _comparable(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return sorted((_comparable(item) for item in value), key=repr)
+    return value
+
+
+@pytest.mark.parametrize("dress", [f.filled, nulls], ids=["rows full of data", "rows full of nulls"])
+@pytest.mark.parametrize("kind_of", SCHEMAS, ids=lambda c: c.__qualname__)
+def test_the_compiled_plan_gives_what_marshmallow_gives(kind_of, dress, app, session):
+    world(session, range(2), dress)
+    session.expunge_all()
+    schema, model = kind_of(), kind_of.model
+    order = [getattr(model, column.key) for column in inspect(model).primary_key]
+    entities = session.scalars(select(model).options(*_loading(schema, model)).order_by(*order)).unique().all()
+    with app.test_request_context():
+        plan = rows.plan_of(schema)
+        planned = plan.fetch(plan.join(select(model)).order_by(*order))
+        dumped = [schema.dump(entity) for entity in entities]
+    assert planned, "the world has no such row"
+    seen, expected = (orjson.loads(operations.to_json(found)) for found in (planned, dumped))
+    assert _comparable(seen) == _comparable(expected)
+
+
+@pytest.mark.parametrize("kind_of", [c for c in SCHEMAS if c.plural], ids=lambda c: c.__qualname__)
+def test_members_that_are_only_shown_are_read_only_in_the_document(kind_of):
+    for operation in LISTS:
+        if plural_of(operation) != kind_of.plural:
+            continue
+        declared = properties(properties(answer_schema(operation))[kind_of.plural]["items"])
+        shown = {n for n, field in kind_of().fields.items() if field.dump_only and not isinstance(field, rows.Derived)}
+        assert {n for n in shown & declared.keys() if not declared[n].get("readOnly")} == set()
+
+
+# ---------------------------------------------------------------- query parameters
+def _value(parameter: dict[str, Any], operation: Operation) -> str:
+    schema = parameter["schema"]
+    if parameter["name"] == "order_by":
+        return operation.sortable[0]
+    if parameter["name"] == "fields":
+        return _first_member(operation)
+    if schema.get("type") == "array":
+        schema = schema["items"]
+    if schema.get("enum"):
+        return str(next(word for word in schema["enum"] if word is not None))
+    if schema.get("format") == "date-time":
+        return "2026-03-01T02:00:00Z"
+    kinds = {"integer": str(max(1, schema.get("minimum", 1))), "number": "1.5", "boolean": "true"}
+    return kinds.get(schema.get("type"), "x")
+
+
+def _first_member(operation: Operation) -> str:
+    members = properties(answer_schema(operation))
+    plural = plural_of(operation)
+    return next(iter(properties(members[plural]["items"]) if plural else members))
+
+
+def _query_parameters() -> list[Any]:
+    return [
+        pytest.param(operation, parameter, id=f"{operation.id}-{parameter['name']}")
+        for operation in SERVED
+        for parameter in operation.parameters
+        if parameter["in"] == "query"
+    ]
+
+
+@pytest.mark.parametrize(("operation", "parameter"), _query_parameters())
+def test_no_declared_query_parameter_is_ignored(operation, parameter):
+    code = HANDLERS[operation.id].__code__
+    taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    paged = PAGING if code.co_flags & 0x08 else set()  # **query goes to the page
+    assert parameter["name"] in {*taken, *operation.filters, *paged}
+
+
+def test_every_declared_query_parameter_is_accepted(client, session):
+    made = world(session)
+    refused = {}
+    for operation, parameter in (case.values for case in _query_parameters()):
+        url = made.url(operation)
+        given = f"{parameter['name']}={quote(_value(parameter, operation))}"
+        if given.startswith("deserialize"):
+            given = "deserialize=false"  # true needs a setting
+        status = ask(client, operation, url + ("&" if "?" in url else "?") + given).status_code
+        if status not in (200, 404):
+            refused[f"{operation.id} {given}"] = status
+    assert refused == {}
+
+
+@named([operation for operation in SERVED if operation.method == "get" and operation.parameters])
+def test_an_unknown_query_parameter_is_refused_by_name(operation, client, session):
+    url = world(session).url(operation)
+    response = client.get(url + ("&" if "?" in url else "?") + "no_such_thing=1")
+    assert_problem(response, 400, "no_such_thing")
+
+
+@named(BATCHES)
+def test_every_member_of_a_batch_form_is_accepted_and_used(operation, client, session):
+    url = world(session).url(operation)
+    handled = {"page_limit", "page_offset", "order_by", *operation.filters}
+    assert properties(operation.body).keys() == handled
+    for name, schema in properties(operation.body).items():
+        values = [_value({"name": name, "schema": schema}, operation)]
+        kind = schema.get("type")
+        value: Any = values if kind == "array" else values[0]
+        if kind in ("integer", "number"):
+            value = orjson.loads(value)
+        response = client.post(url, json={name: value})
+        assert response.status_code == 200, (name, response.get_json())
+
+
+@named(BATCHES)
+def test_a_batch_form_refuses_an_unknown_member_and_a_wrong_type(operation, client, session):
+    url = world(session).url(operation)
+    assert_problem(client.post(url, json={"no_such_thing": 1}), 400, "no_such_thing")
+    for name, schema in properties(operation.body).items():
+        wrong = 1 if schema.get("type") in ("array", "string") else "x"
+        assert_problem(client.post(url, json={name: wrong}), 400, name)
+
+
+# ---------------------------------------------------------------- order
+def test_ordering_by_every_sortable_field_answers_both_ways(client, session):
+    made = world(session, range(3))
+    wrong = {}
+    for operation in SERVED:
+        for field in operation.sortable:
+            for wanted in (field, f"-{field}"):
+                url = made.url(operation)
+                status = (
+                    client.get(f"{url}?order_by={wanted}")
+                    if operation.method == "get"
+                    else client.post(url, json={"order_by": wanted})
+                ).status_code
+                if status != 200:
+                    wrong[f"{operation.id} {wanted}"] = status
+    assert wrong == {}
+
+
+@named([operation for operation in SERVED if operation.sortable])
+def test_an_unknown_order_is_refused(operation, client, session):
+    url = world(session).url(operation)
+    for wanted in ("no_such_field", "-no_such_field", "", "-", f"--{operation.sortable[0]}", "__class__"):
+        if operation.method == "get":
+            response = client.get(url, query_string={"order_by": wanted})
+        else:
+            response = client.post(url, json={"order_by": wanted})
+        assert_problem(response, 400, "order_by")
+
+
+# ---------------------------------------------------------------- statements
+@pytest.mark.parametrize(
+    "rights",
+    [["DAGs.can_read", "DAG Runs.can_read"], ["DAG:etl.can_read", "DAG Run:etl.can_read", "DAG Runs.can_read"]],
+    ids=["rights on all DAGs", "rights on one DAG"],
+)
+def test_a_list_of_many_rows_takes_as_many_statements_as_a_list_of_one(rights, as_user, session, statements):
+    others = {str(p) for o in SERVED for p in o.permissions if p.resource not in ("DAGs", "DAG Runs")}
+    client = as_user(permissions=[*others, *rights])
+    made = world(session)
+
+    def count() -> dict[str, int]:
+        found = {}
+        for operation in LISTS:
+            url = made.url(operation)
+            if operation in PAGED:
+                url += "?limit=100"
+            ask(client, operation, url)  # compiles what is compiled once
+            with statements() as seen:
+                response = ask(client, operation, url)
+            assert response.status_code == 200, (operation.id, response.get_json())
+            found[operation.id] = len(seen)
+        return found
+
+    single = count()
+    for number in range(1, 20):
+        made.add_number(number)
+    session.commit()
+    assert count() == single
