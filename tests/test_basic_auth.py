@@ -65,8 +65,7 @@ def test_hashes_of_every_werkzeug_generation_are_understood(stored, app, make_us
 @pytest.mark.parametrize("stored", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_a_hash_that_cannot_be_read_lets_nobody_in(stored, app, make_user):
     user = make_user("Admin", password=stored)
-    for password in (PASSWORD, "", "garbage"):
-        assert_problem(signed_in(app, user.username, password).get(f"{API}/pools"), 401)
+    assert_problem(signed_in(app, user.username).get(f"{API}/pools"), 401)
 
 
 def test_the_name_is_taken_in_any_case_and_the_address_too(app, make_user):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import quote
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 import factories as f
 from clients import API, credentials, signed_in
@@ -252,8 +254,6 @@ def test_no_query_is_an_error_of_the_server(client, name, value):
 @_quick
 @given(text=st.text(min_size=1))
 def test_no_path_is_an_error_of_the_server(client, text):
-    from urllib.parse import quote
-
     response = client.get(f"{API}/variables/" + quote(text.encode("utf-8", "surrogatepass"), safe=""))
     assert_problem(response, response.status_code)
     assert response.status_code in (400, 404)
@@ -333,8 +333,6 @@ GLOBAL = b"\x80\x05cos\nsystem\n."  # a pickle that names os.system
 
 
 def test_a_row_that_cannot_be_read_does_not_break_a_list(client, add, session, caplog):
-    from sqlalchemy import text
-
     add(f.dag("etl"), f.dag_run(conf={"a": 1}), f.dag_run(run_id="broken"))
     session.execute(text("UPDATE dag_run SET conf = :junk WHERE run_id = 'broken'"), {"junk": GLOBAL})
     session.commit()

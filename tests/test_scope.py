@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import factories as f
-from clients import API
+from clients import API, signed_in
 from problems import assert_problem
 from windsock import operations, spec
 from windsock.errors import not_yet_served
@@ -182,9 +182,7 @@ def test_a_name_that_looks_like_a_pattern_matches_nothing_else(as_user, add):
     assert_problem(client.get(f"{API}/dags/ab"), 403)
 
 
-def test_rights_through_several_roles_count_once(session, as_user, make_user, app, add):
-    from clients import signed_in
-
+def test_rights_through_several_roles_count_once(make_user, app, add):
     add(f.dag("etl"))
     user = make_user("Viewer", "Op", permissions=["DAG:etl.can_read"])
     found = signed_in(app, user.username).get(f"{API}/dags").get_json()

@@ -35,7 +35,7 @@ def world(session: Session, numbers: Iterable[int] = (0,), dress: Dress = f.fill
 class World:
     """What was stored, and how to ask for it."""
 
-    def __init__(self, session: Session, dress: Dress, dag_id: str = f.DAG_ID) -> None:
+    def __init__(self, session: Session | None, dress: Dress, dag_id: str = f.DAG_ID) -> None:
         self.session, self.dress, self.dag_id = session, dress, dag_id
         self.paths: dict[str, Any] = {
             "dag_id": dag_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Request, g, request
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, or_, select
@@ -25,7 +25,6 @@ from windsock.spec import Permission as Right
 ANY = "~"
 #: Resource of all DAGs -> prefix of the resource of one.
 PER_DAG = {"DAGs": "DAG:", "DAG Runs": "DAG Run:"}
-_Rows = TypeVar("_Rows", bound=Select[Any])
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def _caller_statement(operation: Operation) -> Select[Any]:
     wanted = [and_(Action.name == right.action, Resource.name == right.resource) for right in sorted(named)]
     for resource, prefix in PER_DAG.items():
         actions = sorted({r.action for r in operation.permissions if r.resource == resource})
-        names = (prefix + bindparam("dag_id"), prefix + root)  # a sub-DAG takes its root's rights
+        names: tuple[Any, Any] = (prefix + bindparam("dag_id"), prefix + root)  # a sub-DAG takes its root's rights
         wanted += [and_(Action.name.in_(actions), Resource.name.in_(names))] if actions else []
     held = (
         select(user_role.c.user_id, Action.name.label("action"), Resource.name.label("resource"))
@@ -162,7 +161,7 @@ def _negotiate(operation: Operation) -> None:
 
 
 # ---------------------------------------------------------------- which DAGs
-def scope(statement: _Rows, model: type[Any]) -> _Rows:
+def scope(statement: Any, model: type[Any]) -> Any:
     """Narrow a statement to the rows of DAGs that the caller may touch; rows that belong to no DAG stay."""
     column = getattr(model, "dag_id", None)
     who = current_caller()
@@ -172,7 +171,7 @@ def scope(statement: _Rows, model: type[Any]) -> _Rows:
     if who.may(action, "DAGs"):
         return statement
     own = readable(column, action, who.id)
-    return statement.where(or_(column.is_(None), own) if column.nullable else own)  # type: ignore[return-value]
+    return statement.where(or_(column.is_(None), own) if column.nullable else own)
 
 
 def readable(column: ColumnElement[Any], action: str, user_id: int) -> ColumnElement[bool]:

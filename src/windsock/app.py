@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from flask import Flask, Response, redirect, request
 from flask_cors import CORS
@@ -84,11 +85,7 @@ def _add_cors(app: Flask, config: Config) -> None:
     if origins:
         methods = config.get_list("api", "access_control_allow_methods")
         headers = config.get_list("api", "access_control_allow_headers")
-        exposed = ["Link", "WWW-Authenticate", "Allow"]
-        CORS(
-            app,
-            origins=origins,
-            expose_headers=exposed,
-            **({"methods": methods} if methods else {}),
-            **({"allow_headers": headers} if headers else {}),
-        )
+        options: dict[str, Any] = {"expose_headers": ["Link", "WWW-Authenticate", "Allow"]}
+        options |= {"methods": methods} if methods else {}
+        options |= {"allow_headers": headers} if headers else {}
+        CORS(app, origins=origins, **options)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask, g
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, create_engine, event
 from sqlalchemy.engine import make_url
 
 from windsock.config import Config
@@ -65,8 +65,8 @@ def _enforce_foreign_keys(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def execute(statement: Executable, parameters: dict[str, Any] | None = None) -> CursorResult[Any]:
-    """Run a statement on this request's connection, which is taken from the pool at the first one."""
+def execute(statement: Executable, parameters: dict[str, Any] | None = None) -> Any:
+    """The CursorResult of a statement on this request's connection, which is taken from the pool at the first one."""
     if "connection" not in g:
         reading = context.database.reading
         g.connection = reading if isinstance(reading, Connection) else reading.connect()

@@ -55,4 +55,4 @@ class SlashTolerantFlask(Flask):
     def _spanning_map(self) -> Map:
         converters = {**self.url_map.converters, "default": Spanning, "path": Spanning, "int": _Signed}
         rules = [rule.empty() for rule in self.url_map.iter_rules()]
-        return Map(rules, merge_slashes=False, converters=converters)  # type: ignore[arg-type]
+        return Map(rules, merge_slashes=False, converters=converters)

@@ -137,11 +137,12 @@ class Plan:
             self._functions[function] = field.function
             return f"{function}({', '.join(f'r[{self._column(prefix + p)}]' for p in field.paths)})"
         if isinstance(field, fields.Nested):
-            key = inspect(field.schema.model).primary_key[0].name  # type: ignore[union-attr]
-            found = self._column(f"{path}.{key}")
-            return f"None if r[{found}] is None else {self._source(field.schema, path + '.')}"  # type: ignore[arg-type]
+            nested: Any = field.schema
+            found = self._column(f"{path}.{inspect(nested.model).primary_key[0].name}")
+            return f"None if r[{found}] is None else {self._source(nested, path + '.')}"
         if isinstance(field, fields.List):
-            nested = field.inner.schema  # type: ignore[attr-defined]
+            inner: Any = field.inner
+            nested = inner.schema
             self.collections.append((name, getattr(self.model, path), plan_of(nested)))
             return "None"
         if type(field) not in _PASSED_THROUGH:

@@ -102,7 +102,7 @@ def _instances(dag_id: str, run_id: str) -> list[Instance]:
 
 def _running(dag_id: str) -> dict[str, int]:
     counted = select(TaskInstance.task_id, func.count()).filter_by(dag_id=dag_id, state="running")
-    return dict(execute(counted.group_by(TaskInstance.task_id)).tuples().all())
+    return dict(execute(counted.group_by(TaskInstance.task_id)).all())
 
 
 def _previous(doc: DagDoc, own: Row[Any]) -> tuple[checks.PreviousRun | None, bool]:
@@ -137,4 +137,4 @@ def _skip_decisions(own: Row[Any]) -> dict[str, Any]:
 
 def _map_lengths(own: Row[Any]) -> dict[str, int]:
     lengths = select(TaskMap.task_id, TaskMap.length).filter_by(dag_id=own.dag_id, run_id=own.run_id, map_index=-1)
-    return dict(execute(lengths).tuples().all())
+    return dict(execute(lengths).all())

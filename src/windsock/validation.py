@@ -203,9 +203,8 @@ def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
                 raise BadRequest(f"Member {name!r} is read-only; leave it out")
         if rb"\u0000" in data and _holds_nul(value):
             raise BadRequest("The request body holds a NUL character, which no stored text can")
-        error = next(validator.iter_errors(value), None)
-        if error is not None:
-            raise BadRequest(_explain(error, members))
+        for wrong in validator.iter_errors(value):
+            raise BadRequest(_explain(wrong, members))
         for name in moments:
             if name in value:
                 value[name] = _member_date_time(name, value[name])

@@ -90,7 +90,7 @@ dag_schema, dag_detail_row_schema = DagSchema(), DagDetailRowSchema()
 def get_dags(only_active: bool = True, **query: Any) -> dict[str, Any]:
     """List DAGs without sub-DAGs; `only_active=false` includes those whose file is gone."""
     statement = select(Dag).where(Dag.is_subdag.is_not(True))
-    return page(statement.where(Dag.is_active) if only_active else statement, dag_schema, query)
+    return page(statement.where(Dag.is_active.is_(True)) if only_active else statement, dag_schema, query)
 
 
 def get_dag(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import fields
 from sqlalchemy import select
@@ -61,7 +61,8 @@ class JobSchema(RowSchema):
 class TrySchema(RowSchema):
     """What a task instance and its earlier tries have in common."""
 
-    model, plural = TaskInstanceHistory, "task_instances"
+    model: ClassVar[type[Any]] = TaskInstanceHistory
+    plural = "task_instances"
     task_id = fields.String()
     task_display_name = Derived(lambda shown, task_id: shown or task_id, "task_display_name", "task_id")
     dag_id = fields.String()
@@ -143,7 +144,7 @@ def get_task_instance(dag_id: str, dag_run_id: str, task_id: str) -> dict[str, A
 
 def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
     """Show one mapped instance of a task."""
-    key = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+    key: dict[str, Any] = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
     return one(_instances(**key), task_instance_schema, **key)
 
 

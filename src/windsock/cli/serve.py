@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.request import ProxyHandler, build_opener
 
 import click
 
@@ -116,15 +116,22 @@ def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | No
         websockets=False,
     )
     if ready:
-        server.on_startup(lambda: threading.Thread(target=_tell, args=(listen, ready), daemon=True).start())
+        forked = threading.Semaphore(0)
+        os.register_at_fork(after_in_parent=forked.release)
+        server.on_startup(lambda: threading.Thread(target=_tell, args=(listen, forked, ready), daemon=True).start())
     server.serve()
 
 
-def _tell(listen: Listen, ready: Callable[[], None]) -> None:
+def _tell(listen: Listen, forked: threading.Semaphore, ready: Callable[[], None]) -> None:
     """Call `ready` as soon as a worker answers; give up after a minute."""
-    get = build_opener(ProxyHandler({})).open  # a proxy of the environment is not for this machine
+    # A lock of a C library that this thread held at a fork would stay locked in the worker: touch none before.
+    for _ in range(listen.workers):
+        forked.acquire(timeout=2)  # where workers are spawned, nothing is ever forked
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with suppress(OSError), get(f"{listen.url}/api/v1/version", timeout=5):
-            return ready()
+        with suppress(OSError, HTTPException):
+            connection = HTTPConnection(listen.url.removeprefix("http://"), timeout=5)
+            connection.request("GET", "/api/v1/version")
+            if connection.getresponse().status == 200:
+                return ready()
         time.sleep(0.05)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import case, func, select
-from sqlalchemy.orm import foreign, relationship
+from sqlalchemy.orm import Mapped, foreign, relationship
 
 from windsock.models.base import Base
 from windsock.models.store import Pool
@@ -12,7 +14,7 @@ from windsock.models.task_instance import TaskInstance
 _STATES = ("running", "queued", "scheduled", "deferred")
 
 
-def _held(state: str):  # type: ignore[no-untyped-def]
+def _held(state: str) -> Any:
     return func.sum(case((TaskInstance.state == state, TaskInstance.pool_slots), else_=0)).label(state)
 
 
@@ -26,6 +28,13 @@ class PoolUsage(Base):
         .subquery("pool_usage")
     )
     __mapper_args__ = {"primary_key": [__table__.c.pool]}
+
+    if TYPE_CHECKING:
+        pool: Mapped[str]
+        running: Mapped[int]
+        queued: Mapped[int]
+        scheduled: Mapped[int]
+        deferred: Mapped[int]
 
 
 Pool.usage = relationship(
