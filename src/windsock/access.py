@@ -108,8 +108,8 @@ def _dag_right_alone(operation: Operation) -> bool:
 
 
 def _dag_id() -> str | None:
-    found = (request.view_args or {}).get("dag_id")
-    return None if found == ANY else found
+    found = (request.view_args or {}).get("dag_id", ANY)
+    return None if found == ANY or "\0" in found else found  # validation refuses a NUL; PostgreSQL takes none
 
 
 def gate(operation: Operation) -> None:

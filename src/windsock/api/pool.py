@@ -21,9 +21,9 @@ def _occupied(running: int | None, queued: int | None, deferred: int | None, inc
     return (running or 0) + (queued or 0) + (_zero(deferred) if include_deferred else 0)
 
 
-def _open(slots: int | None, *held: Any) -> int:
-    """Free slots; -1, as in `slots`, for a pool without a limit."""
-    return -1 if slots is not None and slots < 0 else (slots or 0) - _occupied(*held)
+def _open(slots: int | None, *held: Any) -> int | None:
+    """Free slots; None for a pool without a limit, which has a negative number of slots."""
+    return None if slots is not None and slots < 0 else (slots or 0) - _occupied(*held)
 
 
 _HELD = ("usage.running", "usage.queued", "usage.deferred", "include_deferred")
