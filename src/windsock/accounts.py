@@ -60,7 +60,7 @@ def create_user(connection: Connection, user: NewUser) -> int:
         "created_on": now,
         "changed_on": now,
     }
-    user_id = connection.execute(insert(User.__table__).values(row).returning(User.id)).scalar_one()
+    user_id = connection.execute(insert(User).values(row).returning(User.id)).scalar_one()
     connection.execute(insert(user_role).values(user_id=user_id, role_id=role_id))
     return user_id
 
@@ -71,7 +71,7 @@ def set_password(connection: Connection, username: str, password: str) -> None:
         raise AccountError("The password must not be empty.")
     values = {"password": generate_password_hash(password), "changed_on": datetime.now()}
     same = func.lower(User.username) == username.lower()
-    if not connection.execute(update(User.__table__).where(same).values(values)).rowcount:
+    if not connection.execute(update(User).where(same).values(values)).rowcount:
         raise AccountError(f"There is no user {username!r}. `windsock users list` shows all.")
 
 

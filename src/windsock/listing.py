@@ -14,7 +14,8 @@ from windsock import access, db
 from windsock.context import context
 from windsock.context import operation as current
 from windsock.errors import BadRequest
-from windsock.rows import Plan, RowSchema, chosen, plan_of
+from windsock.plans import Plan, plan_of
+from windsock.rows import RowSchema, chosen
 from windsock.spec import Filter
 
 ANY = "~"

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from flask import Response, request
 
-from windsock import access, spec, validation
+from windsock import access, bodies, parameters, spec
 from windsock.framework import OpenAPIOperation, Resolver
 from windsock.spec import DocumentError, Operation
 
@@ -60,8 +60,8 @@ def to_json(value: Any) -> bytes:
 
 def compile_view(operation: Operation, handler: Handler) -> Callable[..., Response]:
     """The Flask view of an operation: gate, validation, handler, answer."""
-    arguments = validation.compile_parameters(operation)
-    body = validation.compile_body(operation) if operation.body is not None else None
+    arguments = parameters.compile_parameters(operation)
+    body = bodies.compile_body(operation) if operation.body is not None else None
     status, _ = operation.success
 
     def view(**values: Any) -> Response:

@@ -1,48 +1,19 @@
-"""From rows to JSON members: RowSchema declares them, Plan compiles a schema into SELECT columns and one function.
-
-A schema stays an ordinary marshmallow schema: `schema.dump(entity)` and the plan give the same output (tested for all).
-Members of related rows are joined (to-one) or read with one more statement for the whole page (to-many).
-"""
+"""Schemas of rows, and reading one row as its schema shows it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache, reduce
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from marshmallow import Schema, fields
 from marshmallow import missing as missing_
-from sqlalchemy import ColumnElement, Select, inspect, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Select, select
 
-from windsock import access, db
+from windsock import access
 from windsock.errors import BadRequest, NotFound
+from windsock.plans import Derived, Timestamp, plan_of
 
-
-def attribute(entity: Any, path: str) -> Any:
-    """Follow a dotted path of attributes; None as soon as a related row is missing."""
-    return reduce(lambda found, name: None if found is None else getattr(found, name), path.split("."), entity)
-
-
-class Timestamp(fields.Field):
-    """A datetime in ISO 8601; orjson writes the same text, so the plan passes it through."""
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return None if value is None else value.isoformat()
-
-
-class Derived(fields.Field):
-    """A member computed from the attributes at `paths`; filters and sorting use the first of them."""
-
-    _CHECK_ATTRIBUTE = False
-
-    def __init__(self, function: Callable[..., Any], *paths: str, **kwargs: Any) -> None:
-        super().__init__(dump_only=True, **kwargs)
-        self.function, self.paths = function, paths
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return self.function(*(attribute(obj, path) for path in self.paths))
+__all__ = ["Derived", "RowSchema", "Timestamp", "chosen", "missing", "one", "plan_of", "read"]
 
 
 class RowSchema(Schema):
@@ -55,126 +26,6 @@ class RowSchema(Schema):
         """Show a member as null, rather than not at all, when the row that holds it is missing."""
         if field_obj.dump_default is missing_:
             field_obj.dump_default = None
-
-
-#: Field classes whose output equals what orjson writes for the column's value.
-_PASSED_THROUGH = (fields.String, fields.Integer, fields.Float, fields.Boolean, fields.Raw, Timestamp)
-
-
-class Plan:
-    """A schema compiled: the columns to select, the joins they need, and a function from a row to a dict."""
-
-    def __init__(self, schema: RowSchema, only: frozenset[str] | None = None) -> None:
-        self.schema, self.model = schema, schema.model
-        self.columns: list[ColumnElement[Any]] = []
-        self._index: dict[str, int] = {}
-        self._entities: dict[tuple[str, ...], Any] = {(): schema.model}
-        self._joins: list[Any] = []
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self.collections: list[tuple[str, Any, Plan]] = []
-        for name, field in schema.fields.items():  # filters and sorting reach members that `only` leaves out
-            if not isinstance(field, fields.List | fields.Nested):
-                self._resolve(_path(name, field))
-        source = self._source(schema, "", only)
-        self._from = self._outer(select(self.model)).get_final_froms()[0]
-        if self.collections:
-            self._key = self._column(inspect(self.model).primary_key[0].name)
-        self.build: Callable[[Any], dict[str, Any]] = eval(f"lambda r: {source}", self._functions)
-
-    def column(self, name: str) -> ColumnElement[Any]:
-        """The column behind a member of the schema, or behind an attribute of its model that no member shows."""
-        field = self.schema.fields.get(name)
-        return self._resolve(_path(name, field) if field else name)
-
-    def related(self, name: str) -> tuple[Any, ColumnElement[Any]] | None:
-        """For a to-many member: the relationship and the first column of the related row."""
-        field = self.schema.fields.get(name)
-        if not isinstance(field, fields.List):
-            return None
-        nested = field.inner.schema  # type: ignore[attr-defined]
-        return getattr(self.model, field.attribute or name), plan_of(nested).columns[0]
-
-    def join(self, statement: Select[Any]) -> Select[Any]:
-        """Add the to-one joins, whose conditions are worked out once for all."""
-        return statement.select_from(self._from)
-
-    def _outer(self, statement: Select[Any]) -> Select[Any]:
-        return reduce(lambda joined, target: joined.outerjoin(target), self._joins, statement)
-
-    def fetch(self, statement: Select[Any]) -> list[dict[str, Any]]:
-        """Run a joined `select(model)...` for this plan's columns; one more statement for each to-many member."""
-        rows = db.execute(statement.with_only_columns(*self.columns, maintain_column_froms=True)).all()
-        items = [self.build(row) for row in rows]
-        for name, relationship, plan in self.collections if rows else ():
-            keys = [row[self._key] for row in rows]
-            children = plan.children(relationship, keys)
-            for key, item in zip(keys, items, strict=True):
-                item[name] = children.get(key, [])
-        return items
-
-    def children(self, relationship: Any, keys: Sequence[Any]) -> dict[Any, list[dict[str, Any]]]:
-        """Dumped rows at the other end of a to-many relationship, by the parent's primary key."""
-        parent = relationship.class_
-        key = getattr(parent, inspect(parent).primary_key[0].name)
-        order = [getattr(self.model, c.name) for c in inspect(self.model).primary_key]
-        statement = self._outer(select(*self.columns, key).select_from(parent).join(relationship))
-        statement = access.scope(statement, self.model).where(key.in_(keys)).order_by(*order)
-        found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-        for row in db.execute(statement):
-            found[row[-1]].append(self.build(row))
-        return found
-
-    def _source(self, schema: RowSchema, prefix: str, only: Iterable[str] | None = None) -> str:
-        """The text of a dict display over the row `r`; only schema keys, as literals, and indexes go into it."""
-        members = schema.fields if only is None else {n: f for n, f in schema.fields.items() if n in only}
-        parts = (f"{name!r}: {self._value(name, field, prefix)}" for name, field in members.items())
-        return "{" + ", ".join(parts) + "}"
-
-    def _value(self, name: str, field: fields.Field, prefix: str) -> str:
-        path = prefix + _path(name, field)
-        if isinstance(field, Derived):
-            function = f"f{len(self._functions)}"
-            self._functions[function] = field.function
-            return f"{function}({', '.join(f'r[{self._column(prefix + p)}]' for p in field.paths)})"
-        if isinstance(field, fields.Nested):
-            nested: Any = field.schema
-            found = self._column(f"{path}.{inspect(nested.model).primary_key[0].name}")
-            return f"None if r[{found}] is None else {self._source(nested, path + '.')}"
-        if isinstance(field, fields.List):
-            inner: Any = field.inner
-            nested = inner.schema
-            self.collections.append((name, getattr(self.model, path), plan_of(nested)))
-            return "None"
-        if type(field) not in _PASSED_THROUGH:
-            raise TypeError(f"{type(self.schema).__name__}.{name}: {type(field).__name__} has no plan; use Derived")
-        return f"r[{self._column(path)}]"
-
-    def _column(self, path: str) -> int:
-        if path not in self._index:
-            self._index[path] = len(self.columns)
-            self.columns.append(self._resolve(path))
-        return self._index[path]
-
-    def _resolve(self, path: str) -> ColumnElement[Any]:
-        *relationships, name = path.split(".")
-        return getattr(self._entity(tuple(relationships)), name)
-
-    def _entity(self, path: tuple[str, ...]) -> Any:
-        if path not in self._entities:
-            relationship = getattr(self._entity(path[:-1]), path[-1])
-            self._entities[path] = aliased(relationship.property.mapper.class_)
-            self._joins.append(relationship.of_type(self._entities[path]))
-        return self._entities[path]
-
-
-def _path(name: str, field: fields.Field) -> str:
-    return field.paths[0] if isinstance(field, Derived) and field.paths else field.attribute or name
-
-
-@cache
-def plan_of(schema: RowSchema, only: frozenset[str] | None = None) -> Plan:
-    """The plan of a schema instance, compiled once; `only` narrows it to some members."""
-    return Plan(schema, only)
 
 
 def chosen(schema: RowSchema, names: Iterable[str] | None) -> frozenset[str] | None:

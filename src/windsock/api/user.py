@@ -48,7 +48,7 @@ def get_users(**query: Any) -> dict[str, Any]:
 
 def get_user(username: str) -> dict[str, Any]:
     """Show a user; the name's case does not matter."""
-    named = select(User).where(func.lower(User.username) == username.lower())
+    named = select(User).where(func.lower(User.username) == func.lower(username))
     return one(named, user_schema, username=username)
 
 

@@ -32,10 +32,10 @@ def authenticate(request: Request) -> Caller | None:
         return None
     if "\0" in given.username:  # no database stores one, and PostgreSQL refuses to compare with one
         return None
-    name = given.username.lower()
+    name = func.lower(given.username)  # by the database, which need not know all that Python's lower() knows
     found = find_caller(or_(func.lower(User.username) == name, func.lower(User.email) == name))
     stored = found.password if found is not None and found.active and found.password else _NOBODY
-    return found if _matches(name, given.password, stored) else None
+    return found if _matches(given.username, given.password, stored) else None
 
 
 def _matches(name: str, password: str, stored: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import signal
 import socket
 import threading
 import time
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from windsock.config import Config
 
 #: Seconds that a worker has for the requests in its hands when it is to stop.
-KILL_TIMEOUT = 30
+KILL_TIMEOUT = 10
 
 
 class Listen(NamedTuple):
@@ -84,6 +86,7 @@ def check_start(config: Config) -> None:
 
     The modules that this imports are inherited by the workers, which are forked.
     """
+    gc.disable()  # as in windsock.wsgi; run() turns it on
     from windsock import auth, migrate, operations
     from windsock.crypto import Vault
 
@@ -115,10 +118,13 @@ def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | No
         workers_kill_timeout=KILL_TIMEOUT,
         websockets=False,
     )
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))  # until it is granian's
     if ready:
         forked = threading.Semaphore(0)
         os.register_at_fork(after_in_parent=forked.release)
         server.on_startup(lambda: threading.Thread(target=_tell, args=(listen, forked, ready), daemon=True).start())
+    gc.freeze()
+    gc.enable()
     server.serve()
 
 

@@ -96,6 +96,8 @@ def _write_config(file: Path, home: Path) -> None:
 
 
 def _fill(building: Path, password: str) -> None:
+    from sqlalchemy import event
+
     from windsock import demo, migrate
     from windsock.accounts import NewUser, create_user
     from windsock.config import Config
@@ -104,6 +106,8 @@ def _fill(building: Path, password: str) -> None:
     conn = ("database", "sql_alchemy_conn")
     config = Config.load(building / _CONFIG, overrides={conn: f"sqlite:///{building}/airflow.db"})
     used = engine(config, create=True)
+    # Nothing is lost when the machine stops now: what is half finished is made anew.
+    event.listen(used, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     migrate.init(used)
     with used.begin() as connection:
         create_user(connection, NewUser(ADMIN, password, "admin@example.com", "Ada", "Admin", "Admin"))

@@ -5,10 +5,16 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from windsock.cli.base import accept_config
+
+if TYPE_CHECKING:
+    from windsock.spec import Operation
 
 
 @click.command()
@@ -25,8 +31,16 @@ def where(operation_id: str) -> None:
         hint = f" Near: {', '.join(near)}." if near else ""
         raise click.ClickException(f"There is no operation {operation_id!r}.{hint}")
     operation = known[operation_id]
-    handler = inspect.unwrap(operations.handlers()[operation_id])
-    file, line = inspect.getsourcefile(handler), inspect.getsourcelines(handler)[1]
-    click.echo(f"{os.path.relpath(str(file))}:{line}")
+    operations.handlers()  # refuses a document and rooms that do not agree
+    click.echo(_place(operation))
     click.echo(f"{operation.method.upper()} {BASE_PATH}{operation.path}")
     click.echo(", ".join(map(str, operation.permissions)) or "public")
+
+
+def _place(operation: Operation) -> str:
+    """File and line, in the room of the operation, where its name is defined or given to a function."""
+    file = str(inspect.getsourcefile(import_module(operation.room)))
+    definition = re.compile(rf"^def {operation.id}\b|^(.*\b)?{operation.id} = ")
+    with open(file, encoding="utf-8") as source:
+        line = next((number for number, text in enumerate(source, 1) if definition.match(text)), 1)
+    return f"{os.path.relpath(file)}:{line}"

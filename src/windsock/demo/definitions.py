@@ -1,4 +1,4 @@
-"""The DAGs of the demo: a shop's data team. The two of the document's examples, nightly_sales and refresh_features, too."""
+"""The DAGs of the demo, a shop's data team, with nightly_sales and refresh_features of the document's examples."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Dag:
 
 
 _HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
-_ON_DATASETS = {"schedule": "Dataset", "schedule_text": "Triggered by datasets"}
+_ON_DATASETS = ("Dataset", "Triggered by datasets")
 
 DAGS: tuple[Dag, ...] = (
     Dag(
@@ -116,7 +116,7 @@ DAGS: tuple[Dag, ...] = (
             Task("wait_for_quiet_hours", "wait", seconds=320, argument="{{ data_interval_end.add(minutes=6) }}"),
             Task("compute", "python", ("wait_for_quiet_hours",), "compute_features", 260, "features"),
         ),
-        retries=2, condition=("all", (SALES,)), failures=0.03, **_ON_DATASETS,
+        *_ON_DATASETS, retries=2, condition=("all", (SALES,)), failures=0.03,
     ),
     Dag(
         "hourly_orders",
@@ -182,7 +182,8 @@ DAGS: tuple[Dag, ...] = (
         ),
         "0 20 * * 6", "At 20:00, only on Saturday", _WEEK, timedelta(days=5, hours=20),
         tags=("model", "weekly"), description="Trains the model of demand", retries=1, max_active_runs=1, runs=10,
-        failures=0.2, params={"epochs": {"default": 20, "description": None, "schema": {"type": "integer", "minimum": 1}}},
+        failures=0.2,
+        params={"epochs": {"default": 20, "description": None, "schema": {"type": "integer", "minimum": 1}}},
     ),
     Dag(
         "publish_dashboard",
@@ -191,8 +192,8 @@ DAGS: tuple[Dag, ...] = (
             Task("render", "bash", argument="render-dashboard", seconds=50),
             Task("upload", "python", ("render",), "upload", 9),
         ),
-        tags=("marketing",), description="The dashboard, when stock or sales are new", condition=("any", (SALES, STOCK)),
-        **_ON_DATASETS,
+        *_ON_DATASETS, tags=("marketing",), description="The dashboard, when stock or sales are new",
+        condition=("any", (SALES, STOCK)),
     ),
     Dag(
         "supplier_feed",
@@ -214,7 +215,8 @@ DAGS: tuple[Dag, ...] = (
             Task("erase", "python", ("find_records",), "erase", 40, "warehouse"),
             Task("confirm", "bash", ("erase",), "send-confirmation", 3),
         ),
-        tags=("privacy",), description="Deletes what we keep about one customer", display_name="Erase a customer", timezone="Europe/Stockholm",
+        tags=("privacy",), description="Deletes what we keep about one customer", display_name="Erase a customer",
+        timezone="Europe/Stockholm",
         params={"customer_id": {"default": None, "description": "Number of the customer",
                                 "schema": {"type": ["integer", "null"]}}},
     ),

@@ -91,7 +91,7 @@ class _Place:
         self, world: World, run: Run, task: Task, index: int, label: str | None, begin: datetime, chosen: str | None
     ) -> None:
         self.world, self.run, self.task, self.label, self.begin, self.chosen = world, run, task, label, begin, chosen
-        self.key = {"dag_id": run.dag.id, "task_id": task.id, "run_id": run.run_id, "map_index": index}
+        self.key: dict[str, Any] = {"dag_id": run.dag.id, "task_id": task.id, "run_id": run.run_id, "map_index": index}
 
     def instance(self, state: str | None) -> datetime:
         """Add the instance in this state, and return when it ended."""
@@ -229,8 +229,9 @@ class _Place:
         return {"trigger_id": number, "trigger_timeout": naive, "next_method": "execute_complete", "next_kwargs": after}
 
     def _reschedule(self, begin: datetime) -> None:
-        self.world.add(TaskReschedule, **self.key, try_number=1, start_date=begin, end_date=begin + timedelta(seconds=1),
-                       duration=1, reschedule_date=self.world.now + timedelta(minutes=4))  # fmt: skip
+        end, again = begin + timedelta(seconds=1), self.world.now + timedelta(minutes=4)
+        self.world.add(TaskReschedule, **self.key, try_number=1, start_date=begin, end_date=end, duration=1,
+                       reschedule_date=again)  # fmt: skip
 
     def _log(self, number: int, state: str, begin: datetime, end: datetime | None) -> None:
         if begin < self.world.ago(days=3) and self.run.logical.year * 100 + self.run.logical.month != 202603:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from windsock.demo.definitions import DAGS, Dag
 from windsock.demo.instances import RETRY_DELAY, play
@@ -129,9 +130,9 @@ def _manual(world: World) -> Iterator[Run]:
         yield run
 
 
-def _by_hand(dag: Dag, when: datetime, **members: object) -> Run:
+def _by_hand(dag: Dag, when: datetime, **members: Any) -> Run:
     end = latest(dag, when) + dag.every if dag.every else when
-    return Run(dag, "manual", when, when + timedelta(seconds=2.118), (end - (dag.every or timedelta()), end), **members)  # type: ignore[arg-type]
+    return Run(dag, "manual", when, when + timedelta(seconds=2.118), (end - (dag.every or timedelta()), end), **members)
 
 
 def _manual_in_march() -> datetime:
@@ -154,19 +155,22 @@ def add_notes(world: World) -> None:
         ("transform", f"manual__{_manual_in_march().isoformat()}", 1, "Rows without a currency, ticket DATA-311."),
     )
     for task_id, run_id, index, content in notes:
+        when = _manual_in_march()
         world.add(TaskInstanceNote, dag_id="nightly_sales", task_id=task_id, run_id=run_id, map_index=index,
-                  content=content, user_id=ADA, created_at=_manual_in_march(), updated_at=_manual_in_march())  # fmt: skip
+                  content=content, user_id=ADA, created_at=when, updated_at=when)  # fmt: skip
 
 
-def _consume(world: World, dag: Dag, events: list[dict[str, object]]) -> None:
+def _consume(world: World, dag: Dag, events: list[dict[str, Any]]) -> None:
     """One run of `dag` for each update of a dataset that it waits for; the last two have not ended."""
     wanted = {row["id"] for row in world.rows(Dataset) if dag.condition and row["uri"] in dag.condition[1]}
     mine = [event for event in events if event["dataset_id"] in wanted]
-    live = {mine[-1]["id"]: {dag.tasks[0].id: ("deferred" if dag.tasks[0].kind == "wait" else "running",)},
-            mine[-2]["id"]: {dag.tasks[1].id: ("scheduled",)}}  # fmt: skip
+    first, second = dag.tasks[:2]
+    live: dict[Any, dict[str, tuple[str, ...]]] = {
+        mine[-1]["id"]: {first.id: ("deferred" if first.kind == "wait" else "running",)},
+        mine[-2]["id"]: {second.id: ("scheduled",)},
+    }
     for event in mine:
         when = event["timestamp"]
-        assert isinstance(when, datetime)
         logical = when + timedelta(seconds=2.532605)
         if event["id"] == 41:
             logical = datetime(2026, 3, 2, 2, 14, 31, 482915, timezone.utc)

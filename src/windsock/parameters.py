@@ -1,7 +1,6 @@
-"""Compile the document's parameters and bodies into closures, once, at start-up.
+"""Compile the parameters that the document declares into one function for each operation, once, at start-up.
 
-The document validates; nothing here knows a resource. Every refusal is a BadRequest that names the offending
-parameter or member and shows a good value.
+Every refusal names the parameter and shows a good value.
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-import jsonschema_rs
-import orjson
 from flask import Request
 
-from windsock.errors import BadRequest, NotFound, UnsupportedMediaType
-from windsock.spec import Operation, properties
+from windsock.errors import BadRequest, NotFound
+from windsock.spec import Operation
 
 Convert = Callable[[str], Any]
 _DATE_TIME = re.compile(
@@ -46,7 +43,7 @@ def parse_date_time(text: str) -> datetime:
         raise ValueError(text) from error
 
 
-def _date_time(text: str) -> datetime:
+def date_time(text: str) -> datetime:
     try:
         return parse_date_time(text)
     except ValueError:
@@ -81,7 +78,7 @@ def _string(text: str) -> str:
 def _scalar(schema: dict[str, Any]) -> Convert:
     kind = "date-time" if schema.get("format") == "date-time" else schema.get("type")
     convert: Convert = {
-        "date-time": _date_time,
+        "date-time": date_time,
         "integer": _integer,
         "number": _number,
         "boolean": _boolean,
@@ -146,90 +143,3 @@ def compile_parameters(operation: Operation) -> Callable[[dict[str, Any], Reques
         return found
 
     return arguments
-
-
-def json_schema(node: Any) -> Any:
-    """An OpenAPI 3.0 schema as JSON Schema: `nullable` folded into type and enum, `readOnly` left to the caller."""
-    if isinstance(node, list):
-        return [json_schema(n) for n in node]
-    if not isinstance(node, dict):
-        return node
-    out = {k: json_schema(v) for k, v in node.items() if k not in ("nullable", "discriminator", "example")}
-    if out.get("type") == "integer":
-        out = {"minimum": -INT32, "maximum": INT32, **out}
-    if not node.get("nullable"):
-        return out
-    if "enum" in out and None not in out["enum"]:
-        out["enum"] = [*out["enum"], None]
-    if isinstance(out.get("type"), str):
-        out["type"] = [out["type"], "null"]
-    if {"allOf", "anyOf", "oneOf"} & out.keys():
-        return {"anyOf": [{"type": "null"}, out]}
-    return out
-
-
-def _secret(schema: dict[str, Any]) -> bool:
-    return bool(schema.get("writeOnly")) or schema.get("format") == "password"
-
-
-def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
-    """A function from the request to its validated JSON body (dict).
-
-    It raises UnsupportedMediaType for another content type, BadRequest for everything else.
-    """
-    schema = operation.body or {}
-    members = properties(schema)
-    read_only = set() if operation.method == "patch" else {n for n, s in members.items() if s.get("readOnly")}
-    moments = [n for n in operation.filters if members.get(n, {}).get("format") == "date-time"]
-    validator = jsonschema_rs.Draft4Validator(json_schema(schema), validate_formats=True)
-
-    def body(request: Request) -> dict[str, Any]:
-        if not request.get_data():
-            raise BadRequest("The request body must be a JSON object, such as {}; it is empty")
-        if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
-            sent = request.mimetype or "none"
-            raise UnsupportedMediaType(f"Content-Type is {sent}; this operation takes application/json")
-        try:
-            data = request.get_data()
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise BadRequest(f"The request body is not valid JSON: {error}") from None
-        if not isinstance(value, dict):
-            raise BadRequest("The request body must be a JSON object, such as {}")
-        for name in value:
-            if name not in members:
-                raise BadRequest(f"Member {name!r} is unknown; known: {', '.join(sorted(members))}")
-            if name in read_only:
-                raise BadRequest(f"Member {name!r} is read-only; leave it out")
-        if rb"\u0000" in data and _holds_nul(value):
-            raise BadRequest("The request body holds a NUL character, which no stored text can")
-        for wrong in validator.iter_errors(value):
-            raise BadRequest(_explain(wrong, members))
-        for name in moments:
-            if name in value:
-                value[name] = _member_date_time(name, value[name])
-        return value
-
-    return body
-
-
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(_holds_nul(part) for part in parts)
-
-
-def _member_date_time(name: str, text: str) -> datetime:
-    try:
-        return _date_time(text)
-    except ValueError as error:
-        raise BadRequest(f"Member {name!r} {error}") from None
-
-
-def _explain(error: jsonschema_rs.ValidationError, members: dict[str, Any]) -> str:
-    path = ".".join(str(p) for p in error.instance_path)
-    top = error.instance_path[0] if error.instance_path else None
-    if top is not None and _secret(members.get(str(top), {})):
-        return f"Member {path!r} is not valid"  # the message would repeat the secret
-    return f"Member {path!r}: {error.message}" if path else str(error.message)
