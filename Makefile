@@ -1,7 +1,7 @@
 # Everything is installed into .venv; the stamp files in there make a second run quick.
 # `make PYTHON=python3.12 ...` chooses the Python.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types judges clean
+.PHONY: help run test lint types judges bench clean
 
 # The first of these that starts and is 3.10 or later.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
@@ -28,6 +28,9 @@ types: .venv/.lint ## check the type hints
 
 judges: .venv/.test ## let three OpenAPI linters judge the document (needs Node.js 20.19 or later)
 	PATH="$(CURDIR)/$(BIN):$$PATH" .ci/judges
+
+bench: .venv/.installed ## compare cost per request, memory and start with a real Airflow (WINDSOCK_AIRFLOW_BIN names it)
+	@WINDSOCK_AIRFLOW_BIN="$(WINDSOCK_AIRFLOW_BIN)" $(BIN)/python bench/airflow.py $(ARGS)
 
 clean: ## remove the environment and everything that was generated
 	rm -rf .venv .tox build dist htmlcov .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

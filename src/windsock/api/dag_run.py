@@ -18,9 +18,9 @@ from windsock.text_forms import writable
 log = logging.getLogger(__name__)
 
 
-def _conf(stored: Any) -> Any:
+def _conf(stored: Any, given: bool) -> Any:
     """The run's configuration; {} when none was given, null when what is stored cannot be shown as a JSON object."""
-    if stored is None:
+    if not given:
         return {}
     try:
         return writable(stored) if isinstance(stored, dict) else None
@@ -45,7 +45,7 @@ class DagRunSchema(RowSchema):
     run_type = fields.String()
     state = fields.String()
     external_trigger = fields.Boolean()
-    conf = Derived(_conf, "conf")
+    conf = Derived(_conf, "conf", "has_conf")
     note = fields.String(attribute="note_row.content")
 
 

@@ -39,7 +39,8 @@ event_log_schema = EventLogSchema()
 
 def get_event_logs(**query: Any) -> dict[str, Any]:
     """List audit rows; an empty filter is no filter here, as in Airflow."""
-    return page(select(Log), event_log_schema, {name: value for name, value in query.items() if value != ""})
+    given = {name: value for name, value in query.items() if value != "" or name == "order_by"}
+    return page(select(Log), event_log_schema, given)
 
 
 def get_event_log(event_log_id: int) -> dict[str, Any]:

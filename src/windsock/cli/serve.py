@@ -86,7 +86,15 @@ def check_start(config: Config) -> None:
 
     The modules that this imports are inherited by the workers, which are forked.
     """
-    gc.disable()  # as in windsock.wsgi; run() turns it on
+    gc.disable()  # as in windsock.wsgi
+    try:
+        _check(config)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _check(config: Config) -> None:
     from windsock import auth, migrate, operations
     from windsock.crypto import Vault
 
@@ -123,8 +131,6 @@ def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | No
         forked = threading.Semaphore(0)
         os.register_at_fork(after_in_parent=forked.release)
         server.on_startup(lambda: threading.Thread(target=_tell, args=(listen, forked, ready), daemon=True).start())
-    gc.freeze()
-    gc.enable()
     server.serve()
 
 

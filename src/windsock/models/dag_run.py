@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from windsock.columns import Pickled
@@ -61,6 +62,16 @@ class DagRun(Base):
     consumed_events: Mapped[list[DatasetEvent]] = relationship(
         secondary="dagrun_dataset_event", back_populates="created_dagruns", lazy="raise", passive_deletes=True
     )
+
+    @hybrid_property
+    def has_conf(self) -> bool:
+        """Whether a conf is stored; in SQL this tells one that cannot be read, which loads as None, from none."""
+        return self.conf is not None
+
+    @has_conf.inplace.expression
+    @classmethod
+    def _has_conf(cls) -> ColumnElement[bool]:
+        return cls.conf.is_not(None)
 
 
 class DagRunNote(Base):
