@@ -338,7 +338,7 @@ def test_a_row_that_cannot_be_read_does_not_break_a_list(client, add, session, c
     session.commit()
     add(f.variable("encrypted", "not a token", is_encrypted=True), f.variable("clear", "seen"))
     runs = client.get(f"{API}/dags/etl/dagRuns?order_by=dag_run_id").get_json()["dag_runs"]
-    assert [run["conf"] for run in runs] == [{}, {"a": 1}]
+    assert [run["conf"] for run in runs] == [None, {"a": 1}]
     found = client.get(f"{API}/variables?order_by=key").get_json()["variables"]
     assert [variable["value"] for variable in found] == ["seen", None]
     assert "dag_run.conf" in caplog.text

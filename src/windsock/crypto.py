@@ -78,6 +78,10 @@ class Masker:
         self.enabled = enabled
         self._query = re.compile(rf"""([?&]{name}=)[^\s&;,"']+""", re.IGNORECASE)
         # In text of no known syntax: name=value, name: value, and what is left of broken JSON or a Python dict.
+        # ('password', 'x') or 'password': 'x': the text of a Python object
+        self._quoted = re.compile(
+            rf"""(["'][^"']{{0,64}}(?:{sensitive})[^"']{{0,64}}["']\s*[,:]\s*)(["']).*?(?<!\\)\2""", re.IGNORECASE
+        )
         self._pairs = re.compile(
             rf"""((?:^|[?&;,\s{{"']){name}["']?\s{{0,8}}[=:]\s{{0,8}})("[^"]*"?|'[^']*'?|[^\s&;,"']+)""", re.IGNORECASE
         )
@@ -128,7 +132,10 @@ class Masker:
         except RecursionError:  # too deep to look through, so show nothing of it
             return MASK if self.enabled else text
         except ValueError:
-            return self._pairs.sub(rf"\1{MASK}", self._mask_string(text)) if self.enabled else text
+            if not self.enabled:
+                return text
+            text = self._quoted.sub(rf"\1\2{MASK}\2", self._mask_string(text))
+            return self._pairs.sub(rf"\1{MASK}", text)
 
     def _mask_object(self, value: dict[Any, Any]) -> dict[Any, Any]:
         masked = {key: self.mask(item, key) for key, item in value.items()}

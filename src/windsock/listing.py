@@ -30,22 +30,23 @@ def page(statement: Select[Any], schema: RowSchema, query: dict[str, Any]) -> di
     unless they are `~`; `total_entries` counts what the caller may read.
     """
     plan = plan_of(schema, chosen(schema, query.get("fields")))
-    statement = plan.join(statement).where(*_conditions(plan, query))
+    wanted = _wanted(query)
+    statement = statement.where(*(condition(plan, which, value) for which, value in wanted))
     statement = access.scope(statement, schema.model)
     limit, offset = _slice(query)
-    items = plan.fetch(_ordered(statement, plan, query).limit(limit).offset(offset))
+    items = plan.fetch(_ordered(plan.join(statement), plan, query).limit(limit).offset(offset))
     total = offset + len(items)
     if len(items) == limit or (offset and not items):
-        total = _count(statement)
+        total = _count(plan.join(statement) if any(plan.joins(which.field) for which, _ in wanted) else statement)
     if offset + len(items) < total:
         _announce_next(limit, offset + limit)
     return {schema.plural: items, "total_entries": total}
 
 
-def _conditions(plan: Plan, query: dict[str, Any]) -> list[ColumnElement[bool]]:
+def _wanted(query: dict[str, Any]) -> list[tuple[Filter, Any]]:
     wanted = [(f, query[name]) for name, f in current().filters.items() if query.get(name) not in (None, [])]
     wanted += [(Filter(n, "="), query[n]) for n in current().path_names if query.get(n, ANY) != ANY]
-    return [condition(plan, f, value) for f, value in wanted]
+    return wanted
 
 
 def condition(plan: Plan, wanted: Filter, value: Any) -> ColumnElement[bool]:

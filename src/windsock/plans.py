@@ -75,6 +75,11 @@ class Plan:
         field = self.schema.fields.get(name)
         return self._resolve(_path(name, field) if field else name)
 
+    def joins(self, name: str) -> bool:
+        """Whether the column behind a member belongs to a row that is joined."""
+        field = self.schema.fields.get(name)
+        return field is not None and "." in _path(name, field)
+
     def related(self, name: str) -> tuple[Any, ColumnElement[Any]] | None:
         """For a to-many member: the relationship and the first column of the related row."""
         field = self.schema.fields.get(name)

@@ -6,6 +6,8 @@ stands is matched again with routes in which an id may span separators; what mat
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, Request
@@ -27,31 +29,28 @@ class _Signed(IntegerConverter):
 
 
 class _Adapter(MapAdapter):
-    spanning: MapAdapter
+    spanning: Callable[[], MapAdapter]
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().match(*args, **kwargs)
         except NotFound:
-            return self.spanning.match(*args, **kwargs)
+            return self.spanning().match(*args, **kwargs)
 
 
 class SlashTolerantFlask(Flask):
     """Flask whose router finds `/pools/a%2Fb` (decoded: `/pools/a/b`)."""
-
-    _spanning: Map | None = None
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Extend Flask's adapter by the second look."""
         adapter = super().create_url_adapter(request)
         if adapter is None or request is None:
             return adapter
-        if self._spanning is None:
-            self._spanning = self._spanning_map()
         adapter.__class__ = _Adapter
-        adapter.spanning = self._spanning.bind_to_environ(request.environ)  # type: ignore[attr-defined]
+        adapter.spanning = lambda: self._spanning_map.bind_to_environ(request.environ)  # type: ignore[attr-defined]
         return adapter
 
+    @cached_property
     def _spanning_map(self) -> Map:
         converters = {**self.url_map.converters, "default": Spanning, "path": Spanning, "int": _Signed}
         rules = [rule.empty() for rule in self.url_map.iter_rules()]

@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Connection
 
-from clients import API, FERNET_KEY
+from clients import API, FERNET_KEY, SETTINGS
+from windsock.app import create_app
+from windsock.config import Config
+from windsock.context import KEY
+from windsock.db import Database
 
 Get = Callable[..., Any]
 
@@ -40,3 +46,22 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / f"{name}.py").write_text("class Boom: ...\ndef spring(): return {'sprung': True}\n")
     monkeypatch.syspath_prepend(tmp_path)
     return name
+
+
+@pytest.fixture(scope="session")
+def _built() -> dict[Any, Flask]:
+    return {}
+
+
+@pytest.fixture
+def make_app(_built: dict[Any, Flask], connection: Connection) -> Callable[..., Flask]:
+    """`make_app({(section, key): value})` as for other tests, but it builds an application once for all tests."""
+
+    def make_app(settings: dict[tuple[str, str], str]) -> Flask:
+        key, database = tuple(sorted(settings.items())), Database(connection)
+        if key not in _built:
+            _built[key] = create_app(Config({**SETTINGS, **settings}), database)
+        _built[key].extensions[KEY].database = database
+        return _built[key]
+
+    return make_app

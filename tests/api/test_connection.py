@@ -51,7 +51,7 @@ def test_a_connection_never_shows_its_password(encrypted, client, add, token):
         ({"url": "https://host/?token=hidden&b=c"}, {"url": "https://host/?token=***&b=c"}),
         ({"inner": '{"password": "hidden", "a": 1}'}, {"inner": '{"password": "***", "a": 1}'}),
         ({"sslmode": "require", "port": 5432, "on": True}, {"sslmode": "require", "port": 5432, "on": True}),
-        (["hidden in a list is no secret", {"password": "hidden"}], ["hidden in a list is no secret", {"password": "***"}]),
+        (["in a list", {"password": "hidden"}], ["in a list", {"password": "***"}]),
     ],
 )  # fmt: skip
 def test_what_is_sensitive_in_the_extra_is_masked(stored, shown, get, add):
@@ -75,11 +75,12 @@ def test_an_extra_is_written_anew_when_it_is_json_and_stays_when_not(stored, sho
 
 
 @pytest.mark.parametrize(
-    "broken", ['{"password": "hidden"', "password=hidden", "{'token': 'hidden'}", "https://ada:hidden@host", '"hidden']
+    "broken", ['{"password": "hidden"', "password=hidden", "{'token': 'hidden'}", "https://ada:hidden@host"]
 )
 def test_a_secret_in_an_extra_that_is_no_json_is_masked(broken, get, add):
-    shown = get(f"connections/{add(f.connection(extra=broken)).conn_id}")["extra"]
-    assert "hidden" not in shown or broken == '"hidden'
+    add(f.connection(extra=broken))
+    shown = get("connections/a connection")["extra"]
+    assert "***" in shown and "hidden" not in shown
 
 
 @pytest.mark.parametrize("keys", [FERNET_KEY, f"{OTHER_KEY},{FERNET_KEY}"], ids=["the key", "an older key"])
@@ -90,7 +91,9 @@ def test_an_encrypted_extra_is_decrypted_and_masked(keys, get, add, token, make_
 
 
 @pytest.mark.parametrize("keys", [OTHER_KEY, ""], ids=["a wrong key", "no key"])
-def test_without_the_right_key_the_extra_is_null_and_the_rest_is_shown(keys, get, add, token, make_app, as_user, caplog):
+def test_without_the_right_key_the_extra_is_null_and_the_rest_is_shown(
+    keys, get, add, token, make_app, as_user, caplog
+):
     hidden = token("hidden")
     add(f.connection(extra=hidden, is_extra_encrypted=True, password=hidden, is_encrypted=True))
     reader = as_user("Admin", of=make_app({("core", "fernet_key"): keys}))

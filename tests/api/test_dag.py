@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import sys
 import zlib
 from typing import Any
 
@@ -180,23 +181,26 @@ def test_details_join_the_row_and_the_definition(get, add):
     }
     add(f.dag(description="From the row", dataset_expression={"any": ["s3://a"]}), f.serialized_dag(members=members))
     found = get("dags/etl/details")
-    assert found.items() >= {
-        "catchup": True,
-        "concurrency": 16,
-        "dag_id": "etl",
-        "dag_run_timeout": {"__type": "TimeDelta", "days": 1, "seconds": 3661, "microseconds": 500000},
-        "dataset_expression": {"any": ["s3://a"]},
-        "description": "From the row",
-        "doc_md": "# About",
-        "end_date": "2026-03-01T03:00:00.123456+00:00",
-        "is_paused_upon_creation": False,
-        "last_parsed": "2026-03-01T02:00:00.123456+00:00",
-        "orientation": "TB",
-        "owners": [],
-        "render_template_as_native_obj": True,
-        "start_date": "2026-03-01T02:00:00.123456+00:00",
-        "timezone": "Europe/Prague",
-    }.items()
+    assert (
+        found.items()
+        >= {
+            "catchup": True,
+            "concurrency": 16,
+            "dag_id": "etl",
+            "dag_run_timeout": {"__type": "TimeDelta", "days": 1, "seconds": 3661, "microseconds": 500000},
+            "dataset_expression": {"any": ["s3://a"]},
+            "description": "From the row",
+            "doc_md": "# About",
+            "end_date": "2026-03-01T03:00:00.123456+00:00",
+            "is_paused_upon_creation": False,
+            "last_parsed": "2026-03-01T02:00:00.123456+00:00",
+            "orientation": "TB",
+            "owners": [],
+            "render_template_as_native_obj": True,
+            "start_date": "2026-03-01T02:00:00.123456+00:00",
+            "timezone": "Europe/Prague",
+        }.items()
+    )
     shown = {"__class": param["__class"], "description": "How many", "schema": {"minimum": 1}, "value": 5}
     assert found["params"] == {"count": shown}
 
@@ -279,28 +283,29 @@ def test_a_task_shows_its_numbers_as_floats_and_its_class_in_two_parts(get, add)
     members |= {"_task_type": "BashOperator", "_task_module": "airflow.operators.bash", "downstream_task_ids": ["load"]}
     add(f.dag(), f.serialized_dag(tasks=[f.operator(**members), f.operator("load")]))
     response = get("dags/etl/tasks/extract")
-    assert response.items() >= {
-        "class_ref": {"module_path": "airflow.operators.bash", "class_name": "BashOperator"},
-        "downstream_task_ids": ["load"],
-        "execution_timeout": None,
-        "is_mapped": False,
-        "operator_name": "BashOperator",
-        "owner": "airflow",
-        "params": {},
-        "pool": "default_pool",
-        "queue": "heavy",
-        "retry_delay": {"__type": "TimeDelta", "days": 0, "seconds": 60, "microseconds": 500000},
-        "start_date": "2026-03-01T02:00:00.123456+00:00",
-        "trigger_rule": "all_success",
-    }.items()
+    assert (
+        response.items()
+        >= {
+            "class_ref": {"module_path": "airflow.operators.bash", "class_name": "BashOperator"},
+            "downstream_task_ids": ["load"],
+            "execution_timeout": None,
+            "is_mapped": False,
+            "operator_name": "BashOperator",
+            "owner": "airflow",
+            "params": {},
+            "pool": "default_pool",
+            "queue": "heavy",
+            "retry_delay": {"__type": "TimeDelta", "days": 0, "seconds": 60, "microseconds": 500000},
+            "start_date": "2026-03-01T02:00:00.123456+00:00",
+            "trigger_rule": "all_success",
+        }.items()
+    )
     numbers = [response[name] for name in ("retries", "pool_slots", "priority_weight")]
     assert numbers == [3.0, 2.0, 7.0] and all(isinstance(number, float) for number in numbers)
     assert get("dags/etl/tasks")["tasks"][0] == response
 
 
 def test_the_class_of_a_task_is_never_imported(get, add, trap):
-    import sys
-
     add(f.dag(), f.serialized_dag(tasks=[f.operator(_task_module=trap, _task_type="Boom")]))
     assert get("dags/etl/tasks/extract")["class_ref"] == {"module_path": trap, "class_name": "Boom"}
     assert trap not in sys.modules

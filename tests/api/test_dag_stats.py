@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import null
 
 import factories as f
 
@@ -14,7 +15,7 @@ STATES = ("queued", "running", "success", "failed")
 @pytest.fixture
 def counted(add: Any) -> None:
     """DAGs with runs in some states."""
-    states = {"etl": ["success", "success", "failed", "running"], "idle": [], "odd": [None, "restarting", "queued"]}
+    states = {"etl": ["success", "success", "failed", "running"], "idle": [], "odd": [null(), "restarting", "queued"]}
     add(*(f.dag(dag_id) for dag_id in states))
     for dag_id, each in states.items():
         add(*(f.dag_run(dag_id, f"run {n}", state=state) for n, state in enumerate(each)))

@@ -98,7 +98,7 @@ def test_an_empty_text_is_no_filter(name, get, rows):
         "plain words",
         '{"a":1,  "b": "\\u00e9"}',
         "[('host', 'worker-1')]",
-        '{"full_command": "[\'airflow\', \'scheduler\']"}',
+        "{\"full_command\": \"['airflow', 'scheduler']\"}",
         '{"conf": {"tokenized": null}}',
     ],
 )

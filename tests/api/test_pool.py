@@ -24,7 +24,14 @@ def busy(add: Any) -> None:
 
 @pytest.mark.parametrize(
     ("slots", "include_deferred", "occupied", "left"),
-    [(20, False, 6, 14), (20, True, 11, 9), (6, False, 6, 0), (6, True, 11, -5), (-1, False, 6, None), (-5, True, 11, None)],
+    [
+        (20, False, 6, 14),
+        (20, True, 11, 9),
+        (6, False, 6, 0),
+        (6, True, 11, -5),
+        (-1, False, 6, None),
+        (-5, True, 11, None),
+    ],
 )
 def test_open_slots_are_those_that_running_and_queued_instances_leave(
     slots, include_deferred, occupied, left, get, add, busy

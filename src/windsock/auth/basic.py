@@ -12,7 +12,7 @@ import hmac
 import secrets
 
 from flask import Request
-from sqlalchemy import func, or_
+from sqlalchemy import String, bindparam, func, or_
 from werkzeug.security import check_password_hash
 
 from windsock.access import Caller, find_caller
@@ -20,6 +20,11 @@ from windsock.models import User
 
 #: Checked when there is no such user, so that the answer takes as long as for a wrong password.
 _NOBODY = "scrypt:32768:8:1$" + "0" * 16 + "$" + "0" * 128
+#: Lowered by the database, which need not know all that Python's lower() knows.
+_NAMED = or_(
+    func.lower(User.username) == func.lower(bindparam("name", type_=String)),
+    func.lower(User.email) == func.lower(bindparam("name", type_=String)),
+)
 _KEY = secrets.token_bytes(32)
 _REMEMBERED = 4096
 _verified: dict[bytes, None] = {}
@@ -32,8 +37,7 @@ def authenticate(request: Request) -> Caller | None:
         return None
     if "\0" in given.username:  # no database stores one, and PostgreSQL refuses to compare with one
         return None
-    name = func.lower(given.username)  # by the database, which need not know all that Python's lower() knows
-    found = find_caller(or_(func.lower(User.username) == name, func.lower(User.email) == name))
+    found = find_caller(_NAMED, name=given.username)
     stored = found.password if found is not None and found.active and found.password else _NOBODY
     return found if _matches(given.username, given.password, stored) else None
 
