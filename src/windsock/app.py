@@ -14,6 +14,7 @@ from windsock.context import KEY, Context
 from windsock.crypto import Vault
 from windsock.db import Database
 from windsock.framework import FlaskApi, OpenAPISpecification
+from windsock.jsontext import to_json
 
 BASE_PATH = "/api/v1"
 #: Bytes of request body that are read at most; a larger one is 413.
@@ -61,7 +62,7 @@ def _add_document(app: Flask, config: Config) -> None:
 
     def as_json() -> Response:
         servers = [{**spec.raw()["servers"][0], "url": server()}]
-        return Response(operations.to_json({**spec.raw(), "servers": servers}), content_type="application/json")
+        return Response(to_json({**spec.raw(), "servers": servers}), content_type="application/json")
 
     def as_yaml() -> Response:
         url = re.compile(rf"^( *- url: ){BASE_PATH}$", re.MULTILINE)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib import import_module
 from inspect import isfunction
 from types import ModuleType
 from typing import Any
 
-import orjson
 from flask import Response, request
 
-from windsock import access, bodies, parameters, spec
+from windsock import access, audit, bodies, db, parameters, spec
+from windsock.context import context
+from windsock.errors import not_yet_served
 from windsock.framework import OpenAPIOperation, Resolver
+from windsock.jsontext import to_json
 from windsock.spec import DocumentError, Operation
 
 Handler = Callable[..., Any]
@@ -50,12 +51,16 @@ def _refuse_stranger(function: Handler) -> None:
         raise DocumentError(f"{function.__module__}.{function.__name__} serves no operation; begin its name with '_'")
 
 
-def to_json(value: Any) -> bytes:
-    """JSON text of plain data and datetimes; integers beyond 64 bits included, NaN as null."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value, default=lambda moment: moment.isoformat()).encode()
+def envelope(operation: Operation, handler: Handler) -> Handler:
+    """A handler that changes something, inside one transaction with its audit row: return commits, raise rolls back."""
+
+    def inside(**given: Any) -> Any:
+        with db.transaction():
+            result = handler(**given)
+            audit.record(operation, {name: given[name] for name in operation.path_names}, given.get("body"))
+        return result
+
+    return inside
 
 
 def compile_view(operation: Operation, handler: Handler) -> Callable[..., Response]:
@@ -63,6 +68,9 @@ def compile_view(operation: Operation, handler: Handler) -> Callable[..., Respon
     arguments = parameters.compile_parameters(operation)
     body = bodies.compile_body(operation) if operation.body is not None else None
     status, _ = operation.success
+    creates = operation.method == "post" and status == 201
+    if operation.audit and handler is not not_yet_served:
+        handler = envelope(operation, handler)
 
     def view(**values: Any) -> Response:
         access.gate(operation)
@@ -74,7 +82,8 @@ def compile_view(operation: Operation, handler: Handler) -> Callable[..., Respon
             return result
         if result is None:
             return Response(status=status)
-        return Response(to_json(result), status, content_type="application/json")
+        answered = context.config.get_int("windsock", "created_status") if creates else status
+        return Response(to_json(result), answered, content_type="application/json")
 
     return view
 

@@ -34,13 +34,18 @@ class Timestamp(fields.Field):
 
 
 class Derived(fields.Field):
-    """A member computed from the attributes at `paths`; filters and sorting use the first of them."""
+    """A member computed from the attributes at `paths`; filters and sorting use the first of them.
+
+    `load` turns a value that a client sends into the attributes to set; without it the member is only shown.
+    """
 
     _CHECK_ATTRIBUTE = False
 
-    def __init__(self, function: Callable[..., Any], *paths: str, **kwargs: Any) -> None:
-        super().__init__(dump_only=True, **kwargs)
-        self.function, self.paths = function, paths
+    def __init__(
+        self, function: Callable[..., Any], *paths: str, load: Callable[[Any], dict[str, Any]] | None = None
+    ) -> None:
+        super().__init__(dump_only=load is None)
+        self.function, self.paths, self.load = function, paths, load
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return self.function(*(attribute(obj, path) for path in self.paths))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from marshmallow import Schema, fields
 from marshmallow import missing as missing_
-from sqlalchemy import Select, select
+from sqlalchemy import Select, inspect, select
+from sqlalchemy.exc import IntegrityError
 
-from windsock import access
-from windsock.errors import BadRequest, NotFound
+from windsock import access, db
+from windsock.errors import AlreadyExists, BadRequest, NotFound
+from windsock.jsontext import to_json
 from windsock.plans import Derived, Timestamp, plan_of
 
 __all__ = ["Derived", "RowSchema", "Timestamp", "chosen", "missing", "one", "plan_of", "read"]
+
+
+Row = TypeVar("Row")
 
 
 class RowSchema(Schema):
@@ -50,6 +55,95 @@ def one(statement: Select[Any], schema: RowSchema, only: Iterable[str] | None = 
     if not found:
         raise missing(schema.model, keys)
     return found[0]
+
+
+def fetch(model: type[Row], **keys: Any) -> Row:
+    """The one row with these attributes, as an entity of this transaction, locked until its end.
+
+    Raises NotFound when it is not there or out of scope.
+    """
+    found = db.session().scalars(access.scope(select(model).filter_by(**keys), model).with_for_update()).first()
+    if found is None:
+        raise missing(model, keys)
+    return found
+
+
+def create(schema: RowSchema, body: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    """Insert a row from a body and further columns, and dump it. Raises AlreadyExists when it is there already."""
+    added = schema.model(**attributes(schema, body), **columns)
+    db.session().add(added)
+    return show(schema, added)
+
+
+def update(row: Any, schema: RowSchema, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
+    """Change the members that the body gives, or of those only the ones in `update_mask`, and dump the row.
+
+    Members that are only shown may come back unchanged. Raises BadRequest for an unknown or absent name in the mask and
+    for a changed member that is only shown, AlreadyExists when a unique column would collide.
+    """
+    for name, value in attributes(schema, _chosen(row, schema, body, update_mask)).items():
+        setattr(row, name, value)
+    return show(schema, row)
+
+
+def remove(row: Any) -> None:
+    """Delete a row."""
+    db.session().delete(row)
+    _flush(type(row))
+
+
+def show(schema: RowSchema, row: Any) -> dict[str, Any]:
+    """Write a row and dump it as the database now has it."""
+    _flush(schema.model)
+    keys = {column.name: getattr(row, column.name) for column in inspect(schema.model).primary_key}
+    return read(schema, **keys)
+
+
+def _flush(model: type[Any]) -> None:
+    try:
+        db.session().flush()
+    except IntegrityError as error:
+        what = f"A {model.__name__} with this key exists already, or another row refers to it"
+        raise AlreadyExists(what) from error
+
+
+def attributes(schema: RowSchema, body: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of the model that the members of a body set. Raises BadRequest for a text that is too long."""
+    found: dict[str, Any] = {}
+    for name, value in body.items():
+        field = schema.fields[name]
+        if isinstance(field, Derived) and field.load is not None:
+            found |= field.load(value)
+        else:
+            found[field.attribute or name] = value
+        _check_length(schema.model, name, field.attribute or name, value)
+    return found
+
+
+def _check_length(model: type[Any], name: str, attribute: str, value: Any) -> None:
+    """Refuse what PostgreSQL would refuse; SQLite stores a text of any length."""
+    column = inspect(model).columns.get(attribute)
+    longest = getattr(column.type, "length", None) if column is not None else None
+    if longest and isinstance(value, str) and len(value) > longest:
+        raise BadRequest(f"Member {name!r} has {len(value)} characters; it may have {longest}")
+
+
+def _chosen(row: Any, schema: RowSchema, body: dict[str, Any], mask: list[str] | None) -> dict[str, Any]:
+    only_shown = {name for name, field in schema.fields.items() if field.dump_only}
+    for name in mask or ():
+        if name not in schema.fields or name in only_shown:
+            known = ", ".join(sorted(schema.fields.keys() - only_shown))
+            raise BadRequest(f"update_mask: {name!r} cannot be updated; known: {known}")
+        if name not in body:
+            raise BadRequest(f"update_mask: {name!r} is not in the request body")
+    if mask is not None:
+        return {name: body[name] for name in mask}
+    if only_shown & body.keys():
+        now = read(schema, **{column.name: getattr(row, column.name) for column in inspect(schema.model).primary_key})
+        for name in sorted(only_shown & body.keys()):
+            if to_json(body[name]) != to_json(now[name]):
+                raise BadRequest(f"Member {name!r} is read-only; leave it out or as it is")
+    return {name: value for name, value in body.items() if name not in only_shown}
 
 
 def missing(model: type[Any], keys: dict[str, Any]) -> NotFound:

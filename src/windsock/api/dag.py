@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from itsdangerous import URLSafeSerializer
@@ -22,7 +23,12 @@ def _owners(owners: str | None) -> list[str]:
 
 def _file_token(fileloc: str | None) -> str:
     """The file's path, signed as Airflow's web server signs it."""
-    return str(URLSafeSerializer(context.config.get("webserver", "secret_key")).dumps(fileloc))
+    return _signed(context.config.get("webserver", "secret_key"), fileloc)
+
+
+@lru_cache(10_000)
+def _signed(key: str, fileloc: str | None) -> str:
+    return str(URLSafeSerializer(key).dumps(fileloc))
 
 
 def _schedule(stored: Any) -> dict[str, Any] | None:

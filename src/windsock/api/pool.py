@@ -7,10 +7,10 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import select
 
-from windsock.errors import not_yet_served
+from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.models import Pool
-from windsock.rows import Derived, RowSchema, read
+from windsock.rows import Derived, RowSchema, create, fetch, read, remove, update
 
 
 def _zero(held: int | None) -> int:
@@ -58,4 +58,22 @@ def get_pool(pool_name: str) -> dict[str, Any]:
     return read(pool_schema, pool=pool_name)
 
 
-post_pool = patch_pool = delete_pool = not_yet_served
+def post_pool(body: dict[str, Any]) -> dict[str, Any]:
+    """Create a pool."""
+    return create(pool_schema, {"include_deferred": False, **body})
+
+
+def patch_pool(pool_name: str, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
+    """Change a pool; the default pool keeps its name and description."""
+    pool = fetch(Pool, pool=pool_name)
+    changed = update(pool, pool_schema, body, update_mask)
+    if pool_name == Pool.DEFAULT and changed["name"] != pool_name:
+        raise BadRequest("name: the default pool cannot be renamed")
+    return changed
+
+
+def delete_pool(pool_name: str) -> None:
+    """Delete a pool, but not the default one."""
+    if pool_name == Pool.DEFAULT:
+        raise BadRequest(f"The pool {pool_name!r} cannot be deleted: tasks without a pool of their own use it")
+    remove(fetch(Pool, pool=pool_name))
