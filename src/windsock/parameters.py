@@ -104,7 +104,8 @@ def _parameter(parameter: dict[str, Any]) -> Callable[[list[str]], Any]:
     schema, name = parameter["schema"], parameter["name"]
     if schema.get("type") == "array":
         item = _scalar(schema["items"])
-        convert = lambda values: [item(v) for text in values for v in text.split(",")]  # noqa: E731
+        last = -1 if parameter.get("explode") is False else 0  # then a repeated parameter replaces the one before
+        convert = lambda values: [item(v) for text in values[last:] for v in text.split(",")]  # noqa: E731
     else:
         scalar = _scalar(schema)
         convert = lambda values: scalar(values[-1])  # noqa: E731
