@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from flask import Response, after_this_request, request
 from sqlalchemy import ColumnElement, Select, func, inspect, or_
+from werkzeug.urls import iri_to_uri
 
 from windsock import access, db
 from windsock.context import context
@@ -63,10 +64,11 @@ def condition(plan: Plan, wanted: Filter, value: Any) -> ColumnElement[bool]:
     return _COMPARE[wanted.comparison](column, value)
 
 
-def _among(column: ColumnElement[Any], values: Iterable[Any], included: bool) -> ColumnElement[bool]:
-    """IN, where None or the word `none` stands for rows that hold no value."""
+def _among(column: Any, values: Iterable[Any], included: bool) -> ColumnElement[bool]:
+    """IN, where None, and for states the word `none`, stands for rows that hold no value."""
     values = list(values)
-    known = [v for v in values if v not in (None, "none")]
+    nothing = (None, "none") if column.key == "state" else (None,)
+    known = [v for v in values if v not in nothing]
     found = column.in_(known) if len(known) == len(values) else or_(column.in_(known), column.is_(None))
     return found if included else ~found
 
@@ -125,11 +127,12 @@ def _count(statement: Select[Any]) -> int:
 
 def _announce_next(limit: int, offset: int) -> None:
     """Say in a Link header that there is more; a batch form has to be sent again with the given page_offset."""
+    address = iri_to_uri(request.base_url)  # a header holds no letter beyond Latin-1, an id may
     if request.method == "GET":
         arguments = {**request.args.to_dict(flat=False), "limit": [limit], "offset": [offset]}
-        link = f'<{request.base_url}?{urlencode(arguments, doseq=True)}>; rel="next"'
+        link = f'<{address}?{urlencode(arguments, doseq=True)}>; rel="next"'
     else:
-        link = f'<{request.base_url}>; rel="next"; page_offset="{offset}"'
+        link = f'<{address}>; rel="next"; page_offset="{offset}"'
 
     @after_this_request
     def _link(response: Response) -> Response:
