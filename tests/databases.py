@@ -85,7 +85,7 @@ def _start(binaries: Path) -> URL:
             server_log = home / "log"
             raise RuntimeError(done.stdout + done.stderr + (server_log.read_text() if server_log.exists() else ""))
 
-    data, port = str(home / "data"), _free_port()
+    data, port = str(home / "data"), free_port()
     run(str(binaries / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
     settings = {**_SETTINGS, "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
     with (home / "data" / "postgresql.conf").open("a") as conf:
@@ -108,7 +108,7 @@ def _has_account(name: str) -> bool:
     return any(entry.pw_name == name for entry in pwd.getpwall())
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

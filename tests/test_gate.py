@@ -169,3 +169,8 @@ def test_an_inactive_dag_right_does_not_open_another_resource(as_user, add):
     assert client.get(f"{API}/dags/etl").status_code == 200
     assert_problem(client.get(f"{API}/dags/etl/tasks"), 403, "Task Instances.can_read")
     assert_problem(client.get(f"{API}/pools"), 403, "Pools.can_read")
+
+
+@pytest.mark.parametrize("accept", ["application/json; charset=utf-8", "text/html, application/json;v=1;q=0.5"])
+def test_parameters_of_an_accepted_type_do_not_matter(accept, client):
+    assert client.get(f"{API}/pools", headers={"Accept": accept}).status_code == 200

@@ -66,7 +66,7 @@ def test_a_limit_is_kept(limit, client, variables):
     assert keys(get(client, f"limit={limit}")) == variables[:limit]
 
 
-@pytest.mark.parametrize("limit", [101, 129, 130, 131, 2**31 - 1])
+@pytest.mark.parametrize("limit", [101, 129, 130, 131, 2**31 - 1, 2**31, 10**18 - 1])
 def test_a_limit_above_the_maximum_is_lowered_and_the_answer_leads_to_the_rest(limit, client, variables):
     first = get(client, f"limit={limit}")
     assert keys(first) == variables[:100]
@@ -76,9 +76,7 @@ def test_a_limit_above_the_maximum_is_lowered_and_the_answer_leads_to_the_rest(l
     assert following(rest) is None
 
 
-@pytest.mark.parametrize(
-    "wrong", ["-1", "-2147483648", "2147483648", "9" * 30, "1.5", "x", "", " 1", "1e3", "٣", "0x1"]
-)
+@pytest.mark.parametrize("wrong", ["-1", "-2147483648", "9" * 30, "1.5", "x", "", " 1", "1e3", "٣", "0x1"])
 @pytest.mark.parametrize("name", ["limit", "offset"])
 def test_a_limit_or_offset_that_is_no_natural_number_is_refused(name, wrong, client):
     assert_problem(client.get(f"{API}/variables", query_string={name: wrong}), 400, name)
@@ -90,7 +88,20 @@ def test_a_batch_form_refuses_a_limit_or_offset_that_is_no_natural_number(name, 
     assert_problem(client.post(f"{API}/dags/~/dagRuns/list", json={name: wrong}), 400, name)
 
 
+@pytest.mark.parametrize("path", ["dags/~/dagRuns/list", "dags/~/dagRuns/~/taskInstances/list"])
+def test_a_batch_form_ignores_a_limit_in_the_query(path, client):
+    response = client.post(f"{API}/{path}?limit=2", json={})
+    assert response.status_code == 200, response.get_json()
+
+
 # ---------------------------------------------------------------- which
+@pytest.mark.parametrize("offset", [131, 2**31, 10**18 - 1])
+def test_an_offset_beyond_the_last_row_gives_none(offset, client, variables):
+    found = get(client, f"limit=10&offset={offset}")
+    assert keys(found) == []
+    assert found.get_json()["total_entries"] == 130
+
+
 @pytest.mark.parametrize("offset", [0, 1, 30, 129])
 def test_an_offset_skips_rows(offset, client, variables):
     found = get(client, f"limit=10&offset={offset}")

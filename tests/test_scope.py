@@ -15,7 +15,7 @@ from windsock.spec import Operation
 from worlds import world
 
 HANDLERS = operations.handlers()
-SERVED = [o for o in spec.operations().values() if HANDLERS[o.id] is not not_yet_served]
+SERVED = [o for o in spec.operations().values() if HANDLERS[o.id] is not not_yet_served and not o.audit]
 OF_A_DAG = [o for o in SERVED if "dag_id" in o.path_names]
 OTHER_RIGHTS = sorted(
     {str(p) for o in SERVED for p in o.permissions if p.resource not in ("DAGs", "DAG Runs")} | {"DAG Runs.can_read"}

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from flask import Request, g, request
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal, or_, select
+
+from werkzeug.datastructures import MIMEAccept
 
 from windsock import db
 from windsock.context import caller as current_caller
@@ -89,16 +91,22 @@ def _caller_statement(operation: Operation, condition: ColumnElement[bool]) -> S
     return user.add_columns(*right).outerjoin(held, held.c.user_id == User.id).where(condition)
 
 
-def dag_names(action: str, user_id: Any) -> Select[Any]:
-    """The ids of the DAGs on which the user holds `action` by a right of their own."""
+def _resources(action: str, user_id: Any) -> Select[Any]:
+    """The names of what the user may do `action` on."""
     return (
-        select(func.substr(Resource.name, len("DAG:") + 1))
+        select(Resource.name)
         .join(Permission, Permission.view_menu_id == Resource.id)
         .join(Action, Action.id == Permission.permission_id)
         .join(role_permission, role_permission.c.permission_view_id == Permission.id)
         .join(user_role, user_role.c.role_id == role_permission.c.role_id)
-        .where(user_role.c.user_id == user_id, Action.name == action, Resource.name.startswith("DAG:"))
+        .where(user_role.c.user_id == user_id, Action.name == action)
     )
+
+
+def dag_names(action: str, user_id: Any, prefix: str = PER_DAG["DAGs"]) -> Select[Any]:
+    """The ids of the DAGs on which the user holds `action` by a right of their own."""
+    own = _resources(action, user_id).where(Resource.name.startswith(prefix))
+    return own.with_only_columns(func.substr(Resource.name, len(prefix) + 1))
 
 
 # ---------------------------------------------------------------- what
@@ -160,7 +168,10 @@ def _holds(operation: Operation, caller: Caller, right: Right) -> bool:
 def _negotiate(operation: Operation) -> None:
     accept = request.headers.get("Accept") or "*/*"
     _, produced = operation.success
-    if accept != "*/*" and produced and not request.accept_mimetypes.best_match(produced):
+    if accept == "*/*" or not produced:
+        return
+    plain = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in request.accept_mimetypes])
+    if not plain.best_match(produced):  # a parameter such as charset asks for nothing that we could do otherwise
         raise NotAcceptable(f"Accept is {accept!r}; this operation produces {', '.join(produced)}")
 
 
@@ -178,7 +189,14 @@ def scope(statement: Any, model: type[Any]) -> Any:
     return statement.where(or_(column.is_(None), own) if column.nullable else own)
 
 
-def readable(column: ColumnElement[Any], action: str, user_id: int) -> ColumnElement[bool]:
+def readable(column: ColumnElement[Any], action: str, user_id: int, prefix: str = PER_DAG["DAGs"]) -> Any:
     """Whether `column` is the id of a DAG on which the user holds `action`, or of a sub-DAG of one."""
-    names = dag_names(action, user_id)
+    names = dag_names(action, user_id, prefix)
     return or_(column.in_(names), column.in_(select(Dag.dag_id).where(Dag.root_dag_id.in_(names))))
+
+
+def holds(column: Any, right: Right) -> ColumnElement[bool]:
+    """Whether the caller holds a right, named as that on all DAGs, on the DAG whose id is in `column`."""
+    user_id = cast(Caller, current_caller()).id
+    on_all = literal(right.resource).in_(_resources(right.action, user_id))
+    return or_(on_all, readable(column, right.action, user_id, PER_DAG[right.resource]))

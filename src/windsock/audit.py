@@ -8,19 +8,21 @@ from typing import Any
 
 from flask import request
 
-from windsock import db
+from windsock import db, spec
 from windsock.context import caller, context
+from windsock.crypto import MASK
 from windsock.models import Log
 from windsock.spec import Operation
 
 #: Events that Airflow does not name after the operation.
 _EVENTS = {
-    "post_connection": "connection.create",
-    "patch_connection": "connection.edit",
-    "delete_connection": "connection.delete",
-    "post_variables": "variable.create",
-    "patch_variable": "variable.edit",
-    "delete_variable": "variable.delete",
+    "post_connection": "api.connection.create",
+    "patch_connection": "api.connection.edit",
+    "delete_connection": "api.connection.delete",
+    "post_variables": "api.variable.create",
+    "patch_variable": "api.variable.edit",
+    "delete_variable": "api.variable.delete",
+    "set_mapped_task_instance_note": "api.set_task_instance_note",
 }
 #: What has a column of its own, or says nothing.
 _OUT_OF_EXTRA = frozenset({"dag_id", "task_id", "dag_run_id", "run_id", "execution_date", "is_paused", "csrf_token"})
@@ -38,7 +40,7 @@ def record(operation: Operation, values: dict[str, Any], body: dict[str, Any] | 
             dag_id=_id(values, "dag_id"),
             task_id=_id(values, "task_id"),
             run_id=_id(values, "dag_run_id"),
-            extra=_extra(values, body or {}),
+            extra=_extra(values, _readable(operation, body or {})),
         )
     )
 
@@ -48,9 +50,27 @@ def _id(values: dict[str, Any], name: str) -> str | None:
     return None if found is None else str(found)
 
 
+def _readable(operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
+    """A body as the row shows it: what can only be written is masked, settings are looked through by their names."""
+    members = spec.properties(operation.body or {})
+    shown = {name: MASK if members[name].get("writeOnly") else value for name, value in body.items()}
+    if operation.tag == "Connection" and shown.get("extra"):
+        shown["extra"] = _settings(shown["extra"])
+    return shown
+
+
+def _settings(extra: str) -> Any:
+    try:
+        return json.loads(extra)
+    except ValueError:
+        return MASK  # a text of no known form may hold secrets in any place
+
+
 def _extra(values: dict[str, Any], body: dict[str, Any]) -> str:
     sent = {**request.args.to_dict(), **values}
     extra = {name: value for name, value in sent.items() if name not in _OUT_OF_EXTRA} | body
+    if "key" in body:
+        extra.pop("variable_key", None)  # the same, as Airflow writes it once
     if "X-Request-Id" in request.headers:
         extra["request_id"] = request.headers["X-Request-Id"]
     return context.vault.masker.mask_audit(json.dumps(extra, default=str))

@@ -102,4 +102,8 @@ def _explain(error: jsonschema_rs.ValidationError, members: dict[str, Any]) -> s
     top = error.instance_path[0] if error.instance_path else None
     if top is not None and _secret(members.get(str(top), {})):
         return f"Member {path!r} is not valid"  # the message would repeat the secret
+    found, kind = error.instance, error.kind
+    if isinstance(found, dict | list) and isinstance(kind, jsonschema_rs.ValidationErrorKind.Type):
+        given = "an object" if isinstance(found, dict) else "a list"  # the message would repeat what is inside
+        return f"Member {path!r} is {given}; it must be of type {' or '.join(kind.types)}"
     return f"Member {path!r}: {error.message}" if path else str(error.message)

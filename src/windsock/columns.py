@@ -22,6 +22,7 @@ _SQLITE = "sqlite"
 _EMPTY_DICT = pickle.dumps({}, protocol=5)  # what nearly every conf and executor_config is
 _EXTENSION_OPCODES = (b"\x82", b"\x83", b"\x84")  # EXT1, EXT2, EXT4
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+_LISTS: frozenset[type] = frozenset({list})
 
 
 class _Column(TypeDecorator[Any]):
@@ -137,22 +138,25 @@ def load_plain_pickle(payload: bytes) -> Any:
     return _PlainUnpickler(io.BytesIO(payload)).load()
 
 
-def dump_plain_pickle(value: Any) -> bytes:
-    """Pickle JSON-like data with protocol 5. Raises TypeError for anything else, subclasses included."""
-    _require_plain(value)
+def dump_plain_pickle(value: Any, sequences: frozenset[type] = _LISTS) -> bytes:
+    """Pickle data made of JSON's types, dicts and `sequences` with protocol 5.
+
+    Raises TypeError for anything else, subclasses included.
+    """
+    _require_plain(value, sequences)
     return pickle.dumps(value, protocol=5)
 
 
-def _require_plain(value: Any) -> None:
+def _require_plain(value: Any, sequences: frozenset[type]) -> None:
     kind = type(value)
     if kind in _PLAIN:
         return
-    if kind is list:
+    if kind in sequences:
         for item in value:
-            _require_plain(item)
+            _require_plain(item, sequences)
     elif kind is dict and all(type(key) is str for key in value):
         for item in value.values():
-            _require_plain(item)
+            _require_plain(item, sequences)
     else:
         raise TypeError(f"only JSON-like data can be stored, not {kind.__name__}")
 
@@ -165,10 +169,11 @@ class Pickled(_Column):
 
     impl = LargeBinary
     cache_ok = True
+    sequences = _LISTS
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
         """Pickle the value; None is SQL NULL."""
-        return None if value is None else dump_plain_pickle(value)
+        return None if value is None else dump_plain_pickle(value, self.sequences)
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any]:
         """Return the function that reads a pickle."""
@@ -185,6 +190,13 @@ class Pickled(_Column):
                 return unreadable(error)
 
         return result
+
+
+class PickledConfig(Pickled):
+    """A pickled executor_config, which a DAG file writes in Python: it may hold tuples and sets, too."""
+
+    cache_ok = True
+    sequences = frozenset({list, tuple, set, frozenset})
 
 
 class _JsonColumn(_Column):

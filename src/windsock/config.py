@@ -51,6 +51,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("core", "fernet_key", "str", "",
             "Fernet keys, separated by commas: the first encrypts, any decrypts. Empty: values are stored in clear.",
             sensitive=True),
+    Setting("core", "default_task_retries", "int", "0",
+            "Retries of a task that says nothing about them, in the runs that are triggered."),
+    Setting("core", "default_task_weight_rule", "str", "downstream",
+            "Weight rule of such a task: `downstream`, `upstream` or `absolute`."),
+    Setting("operators", "default_queue", "str", "default", "Queue of such a task.",
+            old=(("celery", "default_queue"),)),
     Setting("core", "hide_sensitive_var_conn_fields", "bool", "True",
             "Mask members with sensitive names in connection extras and audit rows.",
             old=(("admin", "hide_sensitive_variable_fields"),)),
@@ -83,6 +89,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("webserver", "expose_stacktrace", "bool", "False", "Add the stack trace to the detail of a 500."),
     Setting("scheduler", "scheduler_health_check_threshold", "int", "30",
             "Seconds without a heartbeat after which the scheduler and the DAG processor are unhealthy."),
+    Setting("scheduler", "allowed_run_id_pattern", "str", r"^[A-Za-z0-9_.~:+-]+$",
+            "Regular expression for the run ids that clients give."),
+    Setting("scheduler", "create_cron_data_intervals", "bool", "True",
+            "Give manual runs of a DAG with a cron schedule the last complete period as their data interval, rather"
+            " than their logical date as both ends."),
     Setting("scheduler", "allow_trigger_in_future", "bool", "False",
             "Whether runs of DAGs without a schedule may start before their logical date."),
     Setting("scheduler", "standalone_dag_processor", "bool", "False",
@@ -231,6 +242,10 @@ class Config:
         for section, key in limits:
             if self.get_int(section, key) < 1:
                 raise self._wrong(section, key, "at least 1")
+        try:
+            re.compile(self.get("scheduler", "allowed_run_id_pattern"))
+        except re.error:
+            raise self._wrong("scheduler", "allowed_run_id_pattern", "a regular expression") from None
         if self.get("webserver", "secret_key") == "temporary_key":  # the shared default of old releases, CVE-2020-17526
             raise ConfigError("[webserver] secret_key is the publicly known old default: set a random one")
 

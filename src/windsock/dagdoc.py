@@ -49,6 +49,14 @@ class DagDoc:
         """Whether the DAG has any schedule; one without (`schedule=None`) runs only when it is triggered."""
         return bool(self.data.get("timetable") or self.data.get("schedule_interval"))
 
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the clock makes its runs again and again; datasets, `@once` and `@continuous` do not."""
+        timetable = self.data.get("timetable")
+        kind = text(timetable.get("__type")) if isinstance(timetable, dict) else None
+        lone = ("simple.OnceTimetable", "simple.ContinuousTimetable", "simple.DatasetTriggeredTimetable")
+        return self.is_scheduled and not (kind or "").endswith(lone)
+
     @cached_property
     def task_docs(self) -> dict[str, TaskDoc]:
         """The tasks by their ids, in the order of the document."""

@@ -114,7 +114,7 @@ def _direction(column: Any, descending: bool) -> ColumnElement[Any]:
 def _slice(query: dict[str, Any]) -> tuple[int, int]:
     """Limit and offset; 0 means the default page, and the server's maximum wins silently but for the Link header."""
     config = context.config
-    limit = query.get("page_limit") or ("limit" in request.args and query["limit"])
+    limit = query.get("page_limit") or ("limit" in request.args and query.get("limit"))
     if not limit:  # the document's default is that of the setting, so the one it states is not looked at
         limit = config.get_int(*_DEFAULT_PAGE["limit" if request.method == "GET" else "page_limit"])
     return min(limit, config.get_int("api", "maximum_page_limit")), query.get("offset", query.get("page_offset")) or 0
@@ -128,7 +128,7 @@ def _count(statement: Select[Any]) -> int:
 def _announce_next(limit: int, offset: int) -> None:
     """Say in a Link header that there is more; a batch form has to be sent again with the given page_offset."""
     address = iri_to_uri(request.base_url)  # a header holds no letter beyond Latin-1, an id may
-    if request.method == "GET":
+    if request.method != "POST":
         arguments = {**request.args.to_dict(flat=False), "limit": [limit], "offset": [offset]}
         link = f'<{address}?{urlencode(arguments, doseq=True)}>; rel="next"'
     else:

@@ -24,6 +24,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]{1,300}(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 #: The columns behind integer parameters are 32 bits wide on PostgreSQL.
 INT32 = 2**31 - 1
+#: The highest value of parameters that count rows: a limit may exceed every maximum, it is lowered.
+_COUNTS = dict.fromkeys(("limit", "offset"), 2**63 - 1)
 
 
 def parse_date_time(text: str) -> datetime:
@@ -75,7 +77,7 @@ def _string(text: str) -> str:
     return text
 
 
-def _scalar(schema: dict[str, Any]) -> Convert:
+def _scalar(schema: dict[str, Any], highest: int = INT32) -> Convert:
     kind = "date-time" if schema.get("format") == "date-time" else schema.get("type")
     convert: Convert = {
         "date-time": date_time,
@@ -83,7 +85,7 @@ def _scalar(schema: dict[str, Any]) -> Convert:
         "number": _number,
         "boolean": _boolean,
     }.get(str(kind), _string)
-    low, high = schema.get("minimum"), schema.get("maximum", INT32 if kind == "integer" else None)
+    low, high = schema.get("minimum"), schema.get("maximum", highest if kind == "integer" else None)
     allowed = schema.get("enum")
     if low is None and high is None and allowed is None:
         return convert
@@ -107,7 +109,7 @@ def _parameter(parameter: dict[str, Any]) -> Callable[[list[str]], Any]:
         last = -1 if parameter.get("explode") is False else 0  # then a repeated parameter replaces the one before
         convert = lambda values: [item(v) for text in values[last:] for v in text.split(",")]  # noqa: E731
     else:
-        scalar = _scalar(schema)
+        scalar = _scalar(schema, _COUNTS.get(name, INT32))
         convert = lambda values: scalar(values[-1])  # noqa: E731
 
     def named(values: list[str]) -> Any:

@@ -51,6 +51,14 @@ class Derived(fields.Field):
         return self.function(*(attribute(obj, path) for path in self.paths))
 
 
+class Hidden(Derived):
+    """A member that a client sends and never gets back; `load` turns its value into the attributes to set."""
+
+    def __init__(self, load: Callable[[Any], dict[str, Any]]) -> None:
+        super().__init__(lambda: None, load=load)
+        self.load_only = True
+
+
 #: Field classes whose output equals what orjson writes for the column's value.
 _PASSED_THROUGH = (fields.String, fields.Integer, fields.Float, fields.Boolean, fields.Raw, Timestamp)
 
@@ -66,7 +74,7 @@ class Plan:
         self._joins: list[Any] = []
         self._functions: dict[str, Callable[..., Any]] = {}
         self.collections: list[tuple[str, Any, Plan]] = []
-        for name, field in schema.fields.items():  # filters and sorting reach members that `only` leaves out
+        for name, field in schema.dump_fields.items():  # filters and sorting reach members that `only` leaves out
             if not isinstance(field, fields.List | fields.Nested):
                 self._resolve(_path(name, field))
         source = self._source(schema, "", only)
@@ -125,7 +133,8 @@ class Plan:
 
     def _source(self, schema: RowSchema, prefix: str, only: Iterable[str] | None = None) -> str:
         """The text of a dict display over the row `r`; only schema keys, as literals, and indexes go into it."""
-        members = schema.fields if only is None else {n: f for n, f in schema.fields.items() if n in only}
+        shown = schema.dump_fields
+        members = shown if only is None else {n: f for n, f in shown.items() if n in only}
         parts = (f"{name!r}: {self._value(name, field, prefix)}" for name, field in members.items())
         return "{" + ", ".join(parts) + "}"
 

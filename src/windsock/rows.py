@@ -8,14 +8,15 @@ from typing import Any, ClassVar, TypeVar
 from marshmallow import Schema, fields
 from marshmallow import missing as missing_
 from sqlalchemy import Select, inspect, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from windsock import access, db
 from windsock.errors import AlreadyExists, BadRequest, NotFound
 from windsock.jsontext import to_json
-from windsock.plans import Derived, Timestamp, plan_of
+from windsock.plans import Derived, Hidden, Timestamp, plan_of
 
-__all__ = ["Derived", "RowSchema", "Timestamp", "chosen", "missing", "one", "plan_of", "read"]
+__all__ = ["Derived", "Hidden", "RowSchema", "Timestamp", "chosen", "missing", "one", "plan_of", "read"]
 
 
 Row = TypeVar("Row")
@@ -62,7 +63,12 @@ def fetch(model: type[Row], **keys: Any) -> Row:
 
     Raises NotFound when it is not there or out of scope.
     """
-    found = db.session().scalars(access.scope(select(model).filter_by(**keys), model).with_for_update()).first()
+    return lock(select(model).filter_by(**keys), model, **keys)
+
+
+def lock(statement: Select[Any], model: type[Row], **keys: Any) -> Row:
+    """The first row of `select(model)...` as `fetch` gives it; a NotFound names `keys`."""
+    found = db.session().scalars(access.scope(statement, model).with_for_update()).first()
     if found is None:
         raise missing(model, keys)
     return found
@@ -75,61 +81,97 @@ def create(schema: RowSchema, body: dict[str, Any], **columns: Any) -> dict[str,
     return show(schema, added)
 
 
+def add_missing(model: type[Any], rows: list[dict[str, Any]]) -> int:
+    """Insert those rows, given by column, whose key is not there yet, whoever inserts it meanwhile; how many."""
+    used = db.session().connection()
+    insert = postgresql.insert if used.dialect.name == "postgresql" else sqlite.insert
+    added = insert(model).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return used.execute(added, rows).rowcount if rows else 0
+
+
 def update(row: Any, schema: RowSchema, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
     """Change the members that the body gives, or of those only the ones in `update_mask`, and dump the row.
 
-    Members that are only shown may come back unchanged. Raises BadRequest for an unknown or absent name in the mask and
-    for a changed member that is only shown, AlreadyExists when a unique column would collide.
+    Raises BadRequest as `accepted` does, AlreadyExists when a unique column would collide.
     """
-    for name, value in attributes(schema, _chosen(row, schema, body, update_mask)).items():
+    for name, value in attributes(schema, accepted(row, schema, body, update_mask)).items():
+        if name in inspect(schema.model).relationships:
+            db.session().refresh(row, [name])  # to see what goes and what comes
         setattr(row, name, value)
     return show(schema, row)
+
+
+def require(body: dict[str, Any], update_mask: list[str] | None, *names: str) -> None:
+    """Raise BadRequest when a body that comes without a mask lacks one of these members."""
+    absent = [name for name in names if name not in body]
+    if absent and update_mask is None:
+        raise BadRequest(f"The request body needs {', '.join(absent)}, or name in update_mask what is to change")
 
 
 def remove(row: Any) -> None:
     """Delete a row."""
     db.session().delete(row)
-    _flush(type(row))
+    try:
+        db.session().flush()
+    except IntegrityError as error:
+        raise AlreadyExists(f"Another row still refers to this {type(row).__name__}") from error
 
 
 def show(schema: RowSchema, row: Any) -> dict[str, Any]:
     """Write a row and dump it as the database now has it."""
-    _flush(schema.model)
+    unique = _unique(schema, row)  # a failed flush leaves the row unreadable
+    try:
+        db.session().flush()
+    except IntegrityError as error:
+        what = f"There is already a {schema.model.__name__} with {unique}"
+        raise AlreadyExists(what) from error
     keys = {column.name: getattr(row, column.name) for column in inspect(schema.model).primary_key}
     return read(schema, **keys)
 
 
-def _flush(model: type[Any]) -> None:
-    try:
-        db.session().flush()
-    except IntegrityError as error:
-        what = f"A {model.__name__} with this key exists already, or another row refers to it"
-        raise AlreadyExists(what) from error
+def _unique(schema: RowSchema, row: Any) -> str:
+    """The members that no two rows may have alike, with their values."""
+    columns = inspect(schema.model).columns
+    known = ((name, field.attribute or name) for name, field in schema.fields.items())
+    found = (f"{name} {getattr(row, to)!r}" for name, to in known if to in columns and columns[to].unique)
+    return " or ".join(found) or "this key"
 
 
 def attributes(schema: RowSchema, body: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of the model that the members of a body set. Raises BadRequest for a text that is too long."""
+    """The attributes of the model that the members of a body set.
+
+    Raises BadRequest for a text that is too long and a null where the column takes none.
+    """
     found: dict[str, Any] = {}
     for name, value in body.items():
         field = schema.fields[name]
-        if isinstance(field, Derived) and field.load is not None:
-            found |= field.load(value)
+        load = field.load if isinstance(field, Derived) else field.metadata.get("load")
+        if load is not None:
+            found |= load(value)
         else:
             found[field.attribute or name] = value
-        _check_length(schema.model, name, field.attribute or name, value)
+        _check_fits(schema.model, name, field.attribute or name, value)
     return found
 
 
-def _check_length(model: type[Any], name: str, attribute: str, value: Any) -> None:
+def _check_fits(model: type[Any], name: str, attribute: str, value: Any) -> None:
     """Refuse what PostgreSQL would refuse; SQLite stores a text of any length."""
     column = inspect(model).columns.get(attribute)
+    if column is not None and value is None and not column.nullable:
+        raise BadRequest(f"Member {name!r} must not be null")
     longest = getattr(column.type, "length", None) if column is not None else None
     if longest and isinstance(value, str) and len(value) > longest:
         raise BadRequest(f"Member {name!r} has {len(value)} characters; it may have {longest}")
 
 
-def _chosen(row: Any, schema: RowSchema, body: dict[str, Any], mask: list[str] | None) -> dict[str, Any]:
+def accepted(row: Any, schema: RowSchema, body: dict[str, Any], mask: list[str] | None = None) -> dict[str, Any]:
+    """The members of a body that are to change: those that the mask names, else all that are not only shown.
+
+    Members that are only shown may come back unchanged. Raises BadRequest for an unknown or absent name in the mask and
+    for a changed member that is only shown.
+    """
     only_shown = {name for name, field in schema.fields.items() if field.dump_only}
+    mask = None if mask is None else [name.strip() for name in mask]
     for name in mask or ():
         if name not in schema.fields or name in only_shown:
             known = ", ".join(sorted(schema.fields.keys() - only_shown))

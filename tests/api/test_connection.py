@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 
 import factories as f
 from clients import FERNET_KEY
+from problems import assert_problem
 
 OTHER_KEY = Fernet.generate_key().decode()
 SHOWN = {
@@ -113,3 +114,8 @@ def test_what_is_sensitive_can_be_set(setting, value, shown, get, add, make_app,
     add(f.connection(extra=json.dumps({"password": "hidden", "certificate": "hidden"})))
     reader = as_user("Admin", of=make_app({("core", setting): value}))
     assert json.loads(get("connections/a connection", by=reader)["extra"]) == shown
+
+
+@pytest.mark.parametrize("body", [{}, {"connection_id": "t", "conn_type": "sqlite"}])
+def test_testing_a_connection_is_refused_unless_it_is_switched_on(body, client):
+    assert_problem(client.post("/api/v1/connections/test", json=body), 403, "[core] test_connection")

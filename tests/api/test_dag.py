@@ -18,6 +18,11 @@ from clients import API, SETTINGS
 from problems import assert_problem
 
 SECRET = SETTINGS["webserver", "secret_key"]
+#: The members of a RelativeDelta that does nothing.
+REPLACES_NOTHING = {
+    **dict.fromkeys(("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds"), 0),
+    **dict.fromkeys(("year", "month", "day", "hour", "minute", "second", "microsecond")),
+}
 
 
 def ids(found: dict[str, Any]) -> list[str]:
@@ -38,8 +43,8 @@ def ids(found: dict[str, Any]) -> list[str]:
             {"__type": "TimeDelta", "days": 1, "seconds": 3600, "microseconds": 5},
         ),
         (
-            {"type": "relativedelta", "attrs": {"months": 1, "days": 0, "leapdays": 0}},
-            {"__type": "RelativeDelta", "months": 1, "days": 0, "leapdays": 0},
+            {"type": "relativedelta", "attrs": {"months": 1, "hour": 3, "weekday": [1, 2]}},
+            {"__type": "RelativeDelta", **REPLACES_NOTHING, "months": 1, "hour": 3},
         ),
         (None, None),
         ({"type": "something new", "attrs": {}}, None),

@@ -230,7 +230,20 @@ def test_one_queued_event_is_an_object(uri, get, queue):
         ("datasets/queuedEvent/s3://one", AT),
         ("dags/b/datasets/queuedEvent/s3://two", {}),
         ("dags/a/datasets/queuedEvent/s3://one", AT),
+        ("dags/~/datasets/queuedEvent", {}),
+        ("datasets/queuedEvent/~", {}),
+        ("dags/a/datasets/queuedEvent/~", {}),
     ],
 )
 def test_where_nothing_is_queued_the_answer_is_404(path, query, client, queue):
     assert_problem(client.get(f"{API}/{path}", query_string=query), 404)
+
+
+def test_queued_events_are_on_one_page_however_many_there_are(get, add):
+    waited_for = f.dataset("s3://one")
+    names = [f"dag {number:02}" for number in range(30)]
+    add(waited_for, *(f.dag(name) for name in names))
+    add(*(f.queued_event(waited_for, name) for name in names))
+    found = get("datasets/queuedEvent/s3://one")
+    assert [event["dag_id"] for event in found["queued_events"]] == names
+    assert found["total_entries"] == 30

@@ -30,7 +30,7 @@ def busy(add: Any) -> None:
         (6, False, 6, 0),
         (6, True, 11, -5),
         (-1, False, 6, None),
-        (-5, True, 11, None),
+        (-5, True, 11, -16),
     ],
 )
 def test_open_slots_are_those_that_running_and_queued_instances_leave(

@@ -5,15 +5,19 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from itsdangerous import URLSafeSerializer
+from flask import Response
+from itsdangerous import BadData, URLSafeSerializer
 from marshmallow import fields
-from sqlalchemy import select
+from sqlalchemy import Select, select
+from sqlalchemy import update as sql_update
 
+from windsock import access, db
 from windsock.context import context
-from windsock.errors import BadRequest, NotFound, not_yet_served
-from windsock.listing import page
-from windsock.models import Dag, DagTag
-from windsock.rows import Derived, RowSchema, Timestamp, read
+from windsock.errors import BadRequest, NotFound, PermissionDenied, not_yet_served
+from windsock.lifecycle import clearing, deletion, selection, states
+from windsock.listing import ANY, page
+from windsock.models import Dag, DagPriorityParsingRequest, DagTag
+from windsock.rows import Derived, RowSchema, Timestamp, add_missing, fetch, read, update
 from windsock.situation import serialized
 
 
@@ -31,14 +35,24 @@ def _signed(key: str, fileloc: str | None) -> str:
     return str(URLSafeSerializer(key).dumps(fileloc))
 
 
+#: Members of a RelativeDelta: those that shift a date, and those that replace a part of it.
+_SHIFTS = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds")
+_PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+
+
 def _schedule(stored: Any) -> dict[str, Any] | None:
     """`dag.schedule_interval`: null, a cron expression or preset, or {"type": ..., "attrs": ...} for a duration."""
     if isinstance(stored, str):
         return {"__type": "CronExpression", "value": stored}
     if not isinstance(stored, dict):
         return None
-    kind = {"timedelta": "TimeDelta", "relativedelta": "RelativeDelta"}.get(str(stored.get("type")))
-    return {"__type": kind, **stored.get("attrs", {})} if kind else None
+    kind, attrs = stored.get("type"), stored.get("attrs") or {}
+    if kind == "timedelta":
+        return {"__type": "TimeDelta", **attrs}
+    if kind == "relativedelta":  # stored without the members that are 0 or None
+        shifts, parts = {n: attrs.get(n, 0) for n in _SHIFTS}, {n: attrs.get(n) for n in _PARTS}
+        return {"__type": "RelativeDelta", **shifts, **parts}
+    return None
 
 
 class TagSchema(RowSchema):
@@ -90,13 +104,19 @@ class DagDetailRowSchema(DagSchema):
     dataset_expression = fields.Raw()
 
 
-dag_schema, dag_detail_row_schema = DagSchema(), DagDetailRowSchema()
+_CHANGES = "is_paused"
+dag_schema = DagSchema(dump_only=DagSchema._declared_fields.keys() - {_CHANGES})
+dag_detail_row_schema = DagDetailRowSchema()
 
 
 def get_dags(only_active: bool = True, **query: Any) -> dict[str, Any]:
     """List DAGs without sub-DAGs; `only_active=false` includes those whose file is gone."""
+    return page(_listed(only_active), dag_schema, query)
+
+
+def _listed(only_active: bool) -> Select[Any]:
     statement = select(Dag).where(Dag.is_subdag.is_not(True))
-    return page(statement.where(Dag.is_active.is_(True)) if only_active else statement, dag_schema, query)
+    return statement.where(Dag.is_active.is_(True)) if only_active else statement
 
 
 def get_dag(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:
@@ -133,5 +153,68 @@ def get_task(dag_id: str, task_id: str) -> dict[str, Any]:
     return task
 
 
-patch_dags = patch_dag = delete_dag = reparse_dag_file = get_dag_source = not_yet_served
-post_clear_task_instances = post_set_task_instances_state = not_yet_served
+def patch_dag(dag_id: str, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
+    """Pause or unpause a DAG."""
+    return update(fetch(Dag, dag_id=dag_id), dag_schema, body, update_mask)
+
+
+def patch_dags(
+    body: dict[str, Any], dag_id_pattern: str, only_active: bool = True, update_mask: Any = None, **query: Any
+) -> dict[str, Any]:
+    """Pause or unpause the DAGs on one page of those that the caller may edit."""
+    for name in update_mask or body:
+        if name != _CHANGES:
+            raise BadRequest(f"Member {name!r} cannot be changed; only {_CHANGES!r} can")
+    pattern = None if dag_id_pattern == ANY else dag_id_pattern
+    found = page(_listed(only_active), dag_schema, {**query, "dag_id_pattern": pattern})
+    _pause([dag["dag_id"] for dag in found["dags"]], body[_CHANGES])
+    return {**found, "dags": [{**dag, _CHANGES: body[_CHANGES]} for dag in found["dags"]]}
+
+
+def _pause(dag_ids: list[str], paused: bool) -> None:
+    """Lock the rows in one order for all, so that two requests do not wait for each other; then change them."""
+    which = Dag.dag_id.in_(dag_ids)
+    db.execute(select(Dag.dag_id).where(which).order_by(Dag.dag_id).with_for_update(key_share=True))
+    db.execute(sql_update(Dag).where(which).values({_CHANGES: paused}))
+
+
+def delete_dag(dag_id: str) -> None:
+    """Delete a DAG with everything that refers to it."""
+    deletion.delete_dag(fetch(Dag, dag_id=dag_id))
+
+
+def reparse_dag_file(file_token: str) -> Response:
+    """Ask the processor to parse a file next; the caller must be allowed to edit all of its DAGs."""
+    fileloc = _fileloc(file_token)
+    inside = select(Dag.dag_id).where(Dag.fileloc == fileloc)
+    dag_ids = db.execute(inside).scalars().all()
+    if not dag_ids:
+        raise NotFound("No DAG is defined in the file of this token; take file_token from a DAG")
+    if len(db.execute(access.scope(inside, Dag)).all()) < len(dag_ids):
+        raise PermissionDenied("The file defines DAGs that you may not edit (DAGs.can_edit)")
+    new = add_missing(DagPriorityParsingRequest, [{"fileloc": fileloc}])
+    return Response("" if new else "Duplicate request", 201, content_type="text/plain")
+
+
+def _fileloc(token: str) -> str:
+    """The path in a file's token. Raises NotFound for one that this server did not sign."""
+    try:
+        found = URLSafeSerializer(context.config.get("webserver", "secret_key")).loads(token)
+    except BadData:
+        found = None
+    if not isinstance(found, str):
+        raise NotFound("This is no token of a file; take file_token from a DAG")
+    return found
+
+
+def post_clear_task_instances(dag_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Clear task instances; `dry_run`, the default, only names them."""
+    return {"task_instances": [selection.reference(found) for found in clearing.by_form(dag_id, body)]}
+
+
+def post_set_task_instances_state(dag_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Set the state of a task in one run or more; `dry_run`, the default, only names the instances."""
+    return {"task_instances": [selection.reference(found) for found in states.by_form(dag_id, body)]}
+
+
+get_dag_source = not_yet_served

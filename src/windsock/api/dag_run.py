@@ -6,13 +6,15 @@ import logging
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from windsock.api.dataset import event_schema
-from windsock.errors import not_yet_served
+from windsock.db import execute
+from windsock.lifecycle import clearing, notes, selection, states
+from windsock.lifecycle.trigger import trigger
 from windsock.listing import page
-from windsock.models import DagRun, DatasetEvent
-from windsock.rows import Derived, RowSchema, Timestamp, plan_of, read
+from windsock.models import DagRun, DatasetEvent, SlaMiss
+from windsock.rows import Derived, RowSchema, Timestamp, fetch, plan_of, read, remove, show
 from windsock.text_forms import writable
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,10 @@ class DagRunSchema(RowSchema):
 
 
 dag_run_schema = DagRunSchema()
+_DATES = {
+    "logical_date": "execution_date",
+    **{name: name for name in ("execution_date", "data_interval_start", "data_interval_end")},
+}
 
 
 def get_dag_runs(**query: Any) -> dict[str, Any]:
@@ -67,6 +73,19 @@ def get_dag_run(dag_id: str, dag_run_id: str, fields: list[str] | None = None) -
     return read(dag_run_schema, fields, dag_id=dag_id, run_id=dag_run_id)
 
 
+def post_dag_run(dag_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Trigger a DAG; the dates of the answer are in the offset that the client sent."""
+    run = trigger(dag_id, body)
+    return {**show(dag_run_schema, run), **{name: getattr(run, column) for name, column in _DATES.items()}}
+
+
+def delete_dag_run(dag_id: str, dag_run_id: str) -> None:
+    """Delete a run with everything that refers to it; only the audit log goes on to name it."""
+    run = fetch(DagRun, dag_id=dag_id, run_id=dag_run_id)
+    execute(delete(SlaMiss).filter_by(dag_id=dag_id, execution_date=run.execution_date))  # has no foreign key
+    remove(run)
+
+
 def get_upstream_dataset_events(dag_id: str, dag_run_id: str) -> dict[str, Any]:
     """List the dataset events that made a run."""
     read(dag_run_schema, ["dag_run_id"], dag_id=dag_id, run_id=dag_run_id)
@@ -76,4 +95,22 @@ def get_upstream_dataset_events(dag_id: str, dag_run_id: str) -> dict[str, Any]:
     return {"dataset_events": events, "total_entries": len(events)}
 
 
-post_dag_run = update_dag_run_state = delete_dag_run = clear_dag_run = set_dag_run_note = not_yet_served
+def update_dag_run_state(dag_id: str, dag_run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Set the state of a run, and end its task instances with it."""
+    run = fetch(DagRun, dag_id=dag_id, run_id=dag_run_id)
+    states.set_run_state(run, body["state"])
+    return show(dag_run_schema, run)
+
+
+def clear_dag_run(dag_id: str, dag_run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Clear a run; `dry_run`, the default, only names its task instances."""
+    run = fetch(DagRun, dag_id=dag_id, run_id=dag_run_id)
+    found = clearing.whole_run(run, dry_run := body.get("dry_run", True))
+    return {"task_instances": list(map(selection.reference, found))} if dry_run else show(dag_run_schema, run)
+
+
+def set_dag_run_note(dag_id: str, dag_run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Write the note of a run."""
+    run = fetch(DagRun, dag_id=dag_id, run_id=dag_run_id)
+    notes.on_run(run, body["note"])
+    return show(dag_run_schema, run)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 
-from windsock.errors import NotFound, not_yet_served
+from windsock import access, db
+from windsock.errors import NotFound
+from windsock.lifecycle.datasets import report_update
 from windsock.listing import page
 from windsock.models import (
     DagRun,
@@ -18,7 +20,7 @@ from windsock.models import (
     DatasetEvent,
     TaskOutletDatasetReference,
 )
-from windsock.rows import Derived, RowSchema, Timestamp, read
+from windsock.rows import Derived, RowSchema, Timestamp, plan_of, read, show
 
 
 class ConsumingDagSchema(RowSchema):
@@ -125,13 +127,38 @@ def get_dataset_events(**query: Any) -> dict[str, Any]:
     return page(select(DatasetEvent), event_schema, query)
 
 
-def _queued(**query: Any) -> dict[str, Any]:
-    """All queued events that match; Airflow answers 404 rather than an empty list."""
-    found = page(select(DatasetDagRunQueue), queued_schema, query)
-    if not found["queued_events"]:
-        named = ", ".join(f"{name} {value!r}" for name, value in query.items() if value is not None)
-        raise NotFound(f"No event is queued for {named}")
+def _queued(**wanted: Any) -> dict[str, Any]:
+    """All queued events that match, on one page; Airflow answers 404 rather than an empty list."""
+    plan, queued = plan_of(queued_schema), DatasetDagRunQueue
+    statement = access.scope(plan.join(select(queued)), queued).where(*_matching(**wanted))
+    found = plan.fetch(statement.order_by(queued.dataset_id, queued.target_dag_id))
+    if not found:
+        raise _nothing_queued(**wanted)
+    return {queued_schema.plural: found, "total_entries": len(found)}
+
+
+def _forget(**wanted: Any) -> None:
+    """Delete the queued events that match. Raises NotFound when there are none."""
+    statement = access.scope(delete(DatasetDagRunQueue), DatasetDagRunQueue).where(*_matching(**wanted))
+    if not db.execute(statement).rowcount:
+        raise _nothing_queued(**wanted)
+
+
+def _matching(dag_id: str | None = None, uri: str | None = None, before: Any = None) -> list[ColumnElement[bool]]:
+    """Conditions on queued events; those from `before` on are kept, as its `x-filter` says."""
+    queued, found = DatasetDagRunQueue, []
+    if dag_id is not None:
+        found.append(queued.target_dag_id == dag_id)
+    if uri is not None:
+        found.append(queued.dataset_id.in_(select(Dataset.id).where(Dataset.uri == uri)))
+    if before is not None:
+        found.append(queued.created_at < before)
     return found
+
+
+def _nothing_queued(**wanted: Any) -> NotFound:
+    named = ", ".join(f"{name} {value!r}" for name, value in wanted.items() if value is not None)
+    return NotFound(f"No event is queued for {named}")
 
 
 def get_dag_dataset_queued_events(dag_id: str, before: Any = None) -> dict[str, Any]:
@@ -149,5 +176,21 @@ def get_dag_dataset_queued_event(dag_id: str, uri: str, before: Any = None) -> d
     return _queued(dag_id=dag_id, uri=uri, before=before)["queued_events"][0]
 
 
-delete_dag_dataset_queued_event = delete_dag_dataset_queued_events = not_yet_served
-delete_dataset_queued_events = create_dataset_event = not_yet_served
+def delete_dag_dataset_queued_events(dag_id: str, before: Any = None) -> None:
+    """Forget what is queued for a DAG."""
+    _forget(dag_id=dag_id, before=before)
+
+
+def delete_dataset_queued_events(uri: str, before: Any = None) -> None:
+    """Forget what is queued of a dataset, for the DAGs that the caller may read."""
+    _forget(uri=uri, before=before)
+
+
+def delete_dag_dataset_queued_event(dag_id: str, uri: str, before: Any = None) -> None:
+    """Forget the queued update of one dataset for one DAG."""
+    _forget(dag_id=dag_id, uri=uri, before=before)
+
+
+def create_dataset_event(body: dict[str, Any]) -> dict[str, Any]:
+    """Report an update of a dataset; queues the DAGs that it schedules and that the caller may trigger."""
+    return show(event_schema, report_update(body["dataset_uri"], body.get("extra") or {}))

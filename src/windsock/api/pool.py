@@ -10,7 +10,7 @@ from sqlalchemy import select
 from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.models import Pool
-from windsock.rows import Derived, RowSchema, create, fetch, read, remove, update
+from windsock.rows import Derived, RowSchema, create, fetch, read, remove, require, update
 
 
 def _zero(held: int | None) -> int:
@@ -22,8 +22,8 @@ def _occupied(running: int | None, queued: int | None, deferred: int | None, inc
 
 
 def _open(slots: int | None, *held: Any) -> int | None:
-    """Free slots; None for a pool without a limit, which has a negative number of slots."""
-    return None if slots is not None and slots < 0 else (slots or 0) - _occupied(*held)
+    """Free slots; None for a pool without a limit, which has -1 slots (`airflow/models/pool.py`)."""
+    return None if slots == -1 else (slots or 0) - _occupied(*held)
 
 
 _HELD = ("usage.running", "usage.queued", "usage.deferred", "include_deferred")
@@ -65,10 +65,12 @@ def post_pool(body: dict[str, Any]) -> dict[str, Any]:
 
 def patch_pool(pool_name: str, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
     """Change a pool; the default pool keeps its name and description."""
+    require(body, update_mask, "name", "slots")
     pool = fetch(Pool, pool=pool_name)
+    before = (pool.pool, pool.description)
     changed = update(pool, pool_schema, body, update_mask)
-    if pool_name == Pool.DEFAULT and changed["name"] != pool_name:
-        raise BadRequest("name: the default pool cannot be renamed")
+    if pool_name == Pool.DEFAULT and (changed["name"], changed["description"]) != before:
+        raise BadRequest(f"Of {pool_name!r} only slots and include_deferred can change, not name and description")
     return changed
 
 

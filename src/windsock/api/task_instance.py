@@ -11,9 +11,10 @@ from windsock import access
 from windsock.context import context
 from windsock.dependencies import dependencies
 from windsock.errors import NotFound, not_yet_served
+from windsock.lifecycle import notes, selection, states
 from windsock.listing import page, slice_of
-from windsock.models import Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
-from windsock.rows import Derived, RowSchema, Timestamp, missing, one, plan_of
+from windsock.models import DagRun, Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
+from windsock.rows import Derived, RowSchema, Timestamp, fetch, missing, one, plan_of
 from windsock.situation import gather, serialized
 from windsock.text_forms import executor_config_text, trigger_kwargs_text
 
@@ -169,6 +170,8 @@ def _tries(key: dict[str, Any], query: dict[str, Any]) -> dict[str, Any]:
     earlier = plan_of(past_schema).fetch(access.scope(_instances(TaskInstanceHistory, **key), TaskInstanceHistory))
     present = _instances(**key).where(TaskInstance.state.is_distinct_from("up_for_retry"))
     tries = earlier + plan_of(present_schema).fetch(access.scope(present, TaskInstance))
+    if not tries and "/" in key["task_id"]:  # a path that is none of ours, read as an id with a slash
+        raise missing(TaskInstance, key)
     return slice_of(sorted(tries, key=lambda found: found["try_number"] or 0), past_schema.plural, query)
 
 
@@ -205,5 +208,36 @@ def get_mapped_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id:
     return {"dependencies": dependencies(document, found)}
 
 
-patch_task_instance = patch_mapped_task_instance = not_yet_served
-set_task_instance_note = set_mapped_task_instance_note = get_extra_links = get_log = not_yet_served
+def patch_task_instance(dag_id: str, dag_run_id: str, task_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Set the state of a task instance that is not mapped; `dry_run`, the default, changes nothing."""
+    return patch_mapped_task_instance(dag_id, dag_run_id, task_id, -1, body)
+
+
+def patch_mapped_task_instance(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int, body: dict[str, Any]
+) -> dict[str, Any]:
+    """Set the state of one mapped instance; `dry_run`, the default, changes nothing."""
+    document, _ = serialized(dag_id)
+    states.require_task(document, dag_id, task_id)
+    found = selection.only(dag_id=dag_id, run_id=dag_run_id, task_id=task_id, map_index=map_index)
+    if not body.get("dry_run", True):
+        run = fetch(DagRun, dag_id=dag_id, run_id=dag_run_id)
+        states.set_task_state(document, run, [task_id, map_index], body["new_state"])
+    return selection.reference(found)
+
+
+def set_task_instance_note(dag_id: str, dag_run_id: str, task_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Write the note of a task instance that is not mapped."""
+    return set_mapped_task_instance_note(dag_id, dag_run_id, task_id, -1, body)
+
+
+def set_mapped_task_instance_note(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int, body: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the note of one mapped instance."""
+    key: dict[str, Any] = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+    notes.on_task_instance(fetch(TaskInstance, **key), body["note"])
+    return one(_instances(**key), task_instance_schema, **key)
+
+
+get_extra_links = get_log = not_yet_served

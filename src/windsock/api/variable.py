@@ -8,14 +8,19 @@ from marshmallow import fields
 from sqlalchemy import select
 
 from windsock.context import context
-from windsock.errors import not_yet_served
+from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.models import Variable
-from windsock.rows import Derived, RowSchema, read
+from windsock.rows import Derived, RowSchema, accepted, create, fetch, read, remove, update
 
 
 def _clear(value: str | None, encrypted: bool | None) -> str | None:
     return context.vault.reveal(value, encrypted, "the value of a variable")
+
+
+def _sealed(value: str) -> dict[str, Any]:
+    stored, encrypted = context.vault.encrypt(value)
+    return {"val": stored, "is_encrypted": encrypted}
 
 
 class VariableSchema(RowSchema):
@@ -23,7 +28,7 @@ class VariableSchema(RowSchema):
 
     model, plural = Variable, "variables"
     key = fields.String()
-    value = Derived(_clear, "val", "is_encrypted")
+    value = Derived(_clear, "val", "is_encrypted", load=_sealed)
     description = fields.String()
 
 
@@ -40,4 +45,23 @@ def get_variable(variable_key: str) -> dict[str, Any]:
     return read(variable_schema, key=variable_key)
 
 
-post_variables = patch_variable = delete_variable = not_yet_served
+def post_variables(body: dict[str, Any]) -> dict[str, Any]:
+    """Create a variable."""
+    return create(variable_schema, body)
+
+
+def patch_variable(variable_key: str, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
+    """Change the value and the description of a variable."""
+    variable = fetch(Variable, key=variable_key)
+    if body["key"] != variable_key:
+        raise BadRequest(f"Member 'key' cannot be changed; it is {variable_key!r}")
+    wanted = accepted(variable, variable_schema, body, update_mask)
+    for name in wanted:
+        if wanted[name] is None:
+            raise BadRequest(f"Member {name!r} must not be null; leave it out, or write '' for an empty text")
+    return update(variable, variable_schema, wanted)
+
+
+def delete_variable(variable_key: str) -> None:
+    """Delete a variable."""
+    remove(fetch(Variable, key=variable_key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import md5
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
@@ -127,12 +128,17 @@ class DagPickle(Base):
     pickle_hash: Mapped[int | None] = mapped_column(BigInteger)
 
 
+def _digest(context: Any) -> str:
+    """MD5 of the path in hexadecimal, as Airflow computes it (airflow/models/dagbag.py)."""
+    return md5(context.get_current_parameters()["fileloc"].encode(), usedforsecurity=False).hexdigest()
+
+
 class DagPriorityParsingRequest(Base):
     """A DAG file that the processor shall parse next; the id is a hash of its path."""
 
     __tablename__ = "dag_priority_parsing_request"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=_digest)
     fileloc: Mapped[str] = mapped_column(String(2000))
 
 

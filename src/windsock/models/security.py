@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, func
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, synonym
 
 from windsock.columns import NaiveDateTime
 from windsock.models.base import Base
@@ -86,6 +86,7 @@ class Role(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
 
+    role_id: Mapped[int] = synonym("id")
     permissions: Mapped[list[Permission]] = relationship(secondary=role_permission, lazy="raise")
 
 

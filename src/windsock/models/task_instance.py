@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
-from windsock.columns import Json, NaiveDateTime, Pickled
+from windsock.columns import Json, NaiveDateTime, PickledConfig
 from windsock.models.base import TASK_INSTANCE_KEY, Base, of_task_instance, utcnow
 from windsock.models.dag_run import DagRun
 from windsock.models.store import Job
@@ -68,7 +68,7 @@ class _Try:
     queued_by_job_id: Mapped[int | None]
     pid: Mapped[int | None]
     executor: Mapped[str | None] = mapped_column(String(1000))
-    executor_config: Mapped[Any | None] = mapped_column(Pickled)
+    executor_config: Mapped[Any | None] = mapped_column(PickledConfig)
     updated_at: Mapped[datetime | None] = mapped_column(default=utcnow, onupdate=utcnow)
     rendered_map_index: Mapped[str | None] = mapped_column(String(250))
     external_executor_id: Mapped[str | None] = mapped_column(String(250))

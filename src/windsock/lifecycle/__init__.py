@@ -1,0 +1,1 @@
+"""Changes that span runs, task instances, DAGs and datasets, written as Airflow's scheduler reads them."""
