@@ -86,7 +86,7 @@ class Beside:
         """Change rows past Windsock."""
         with self.engine.begin() as connection:
             for statement in statements:
-                connection.execute(text(statement.replace(":", "\\:")))
+                connection.exec_driver_sql(statement)
 
     def scheduler_log(self) -> str:
         """What the scheduler, its DAG processor and its executor have printed."""

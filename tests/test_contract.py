@@ -52,7 +52,7 @@ def answer_schema(operation: Operation) -> dict[str, Any]:
 
 LISTS = [operation for operation in SERVED if plural_of(operation)]
 PAGED = [operation for operation in LISTS if any(p["name"] == "limit" for p in operation.parameters)]
-BATCHES = [operation for operation in SERVED if operation.method == "post"]
+BATCHES = [operation for operation in LISTS if operation.method == "post"]
 
 
 def ask(client: Any, operation: Operation, url: str) -> Any:

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from flask import Request, g, request
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal, or_, select
-
 from werkzeug.datastructures import MIMEAccept
 
 from windsock import db

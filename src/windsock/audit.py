@@ -69,8 +69,8 @@ def _settings(extra: str) -> Any:
 def _extra(values: dict[str, Any], body: dict[str, Any]) -> str:
     sent = {**request.args.to_dict(), **values}
     extra = {name: value for name, value in sent.items() if name not in _OUT_OF_EXTRA} | body
-    if "key" in body:
-        extra.pop("variable_key", None)  # the same, as Airflow writes it once
+    if body and "variable_key" in extra:
+        extra["key"] = extra.pop("variable_key")  # as Airflow writes it, once; the masker judges the value by it
     if "X-Request-Id" in request.headers:
         extra["request_id"] = request.headers["X-Request-Id"]
     return context.vault.masker.mask_audit(json.dumps(extra, default=str))

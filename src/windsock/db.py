@@ -1,7 +1,8 @@
 """Engines, this request's connection, and the transaction around a change.
 
 Reads run on an engine in autocommit: no BEGIN and no ROLLBACK around a single SELECT. A change runs on another engine,
-in one transaction, and its reads see what it wrote.
+in one transaction, and its reads see what it wrote. Both hide the parameters of a failed statement, which may be
+secrets, from messages and so from logs.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def reading_engine(config: Config) -> Engine:
     Rows are read by position or name only, so SQLAlchemy need not match the columns of each statement anew, which
     takes a tenth of a request's time.
     """
-    engine = create_engine(isolation_level="AUTOCOMMIT", execution_options=_BY_POSITION, **options(config))
+    engine = create_engine(
+        isolation_level="AUTOCOMMIT", execution_options=_BY_POSITION, hide_parameters=True, **options(config)
+    )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _enforce_foreign_keys)
     return engine
@@ -66,7 +69,7 @@ def reading_engine(config: Config) -> Engine:
 
 def writing_engine(config: Config) -> Engine:
     """An engine whose transactions end by commit or rollback; on SQLite they take the write lock as they begin."""
-    engine = create_engine(**options(config))
+    engine = create_engine(hide_parameters=True, **options(config))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_for_writing)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

@@ -101,13 +101,6 @@ def update(row: Any, schema: RowSchema, body: dict[str, Any], update_mask: list[
     return show(schema, row)
 
 
-def require(body: dict[str, Any], update_mask: list[str] | None, *names: str) -> None:
-    """Raise BadRequest when a body that comes without a mask lacks one of these members."""
-    absent = [name for name in names if name not in body]
-    if absent and update_mask is None:
-        raise BadRequest(f"The request body needs {', '.join(absent)}, or name in update_mask what is to change")
-
-
 def remove(row: Any) -> None:
     """Delete a row."""
     db.session().delete(row)

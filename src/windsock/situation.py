@@ -1,4 +1,4 @@
-"""Read a serialized DAG, and what the checks of `dependencies` want to know about one task instance."""
+"""Read from the database what the checks of `dependencies` want to know about one task instance."""
 
 from __future__ import annotations
 
@@ -9,31 +9,15 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import aliased
 
-from windsock import dagdoc
 from windsock import dependencies as checks
 from windsock.context import context
 from windsock.dagdoc import DagDoc
 from windsock.db import execute
-from windsock.errors import NotFound
-from windsock.models import Dag, DagRun, Pool, PoolUsage, SerializedDag, TaskInstance, TaskMap, TaskReschedule, XCom
+from windsock.models import Dag, DagRun, Pool, PoolUsage, TaskInstance, TaskMap, TaskReschedule, XCom
 from windsock.text_forms import xcom_native
 from windsock.triggerrules import Instance
 
 _SKIP_KEY = "skipmixin_key"
-
-
-def serialized(dag_id: str) -> tuple[DagDoc, Any]:
-    """The serialized DAG (a sub-DAG's out of its root's) and when it was written. Raises NotFound without one."""
-    root = select(Dag.root_dag_id).where(Dag.dag_id == dag_id).scalar_subquery()
-    row = SerializedDag
-    columns = select(row.dag_id, row.data, row.data_compressed, row.last_updated)
-    found = execute(columns.where(row.dag_id == func.coalesce(root, dag_id))).first()
-    document = found and dagdoc.load(found.data, found.data_compressed)
-    if document and found.dag_id != dag_id:
-        document = document.subdag(dag_id)
-    if not document:
-        raise NotFound(f"There is no serialized DAG with dag_id {dag_id!r}")
-    return document, found.last_updated
 
 
 def gather(doc: DagDoc, key: dict[str, Any]) -> checks.Situation | None:

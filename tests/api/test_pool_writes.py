@@ -71,16 +71,26 @@ def test_a_name_may_be_as_long_as_its_column(client):
     assert client.post(f"{API}/pools", json={"name": "é" * 256, "slots": 1}).status_code == 201
 
 
-def test_members_that_a_body_leaves_out_stay(client, add):
+@pytest.mark.parametrize(
+    "body", [{}, {"slots": 4}, {"name": "p"}, {"description": None}, {"include_deferred": False}, {"open_slots": 4}]
+)
+def test_a_partial_body_leaves_the_rest_alone(body, client, add, get):
     add(f.pool("p", slots=4, description="kept", include_deferred=True))
-    found = client.patch(f"{API}/pools/p", json={"name": "p", "slots": 5}).get_json()
-    assert (found["slots"], found["description"], found["include_deferred"]) == (5, "kept", True)
+    before = get("pools/p")
+    response = client.patch(f"{API}/pools/p", json=body)
+    assert response.status_code == 200 and response.get_json() == get("pools/p") == before | body
 
 
-@pytest.mark.parametrize("body", [{"slots": 5}, {"name": "p"}])
-def test_without_a_mask_name_and_slots_are_needed(body, client, add):
+def test_the_number_of_slots_alone_is_a_body(client, add, get):
+    add(f.pool("p", slots=4))
+    before = get("pools/p")
+    assert client.patch(f"{API}/pools/p", json={"slots": 8}).get_json() == before | {"slots": 8, "open_slots": 8}
+
+
+@pytest.mark.parametrize("body", [{"name": None}, {"slots": None}, {"slots": "5"}])
+def test_what_a_pool_cannot_be_is_refused_in_a_partial_body_too(body, client, add):
     add(f.pool("p"))
-    assert_problem(client.patch(f"{API}/pools/p", json=body), 400, "update_mask")
+    assert_problem(client.patch(f"{API}/pools/p", json=body), 400, *body)
 
 
 def test_a_whole_pool_can_be_sent_back_with_a_mask(client, add, get):
@@ -131,6 +141,8 @@ def test_a_pool_is_renamed_but_not_over_another(client, add, get):
     ("mask", "body"),
     [
         ("", {"name": "other", "slots": 1}),
+        ("", {"name": "other"}),
+        ("", {"description": "other"}),
         ("?update_mask=description", {"description": "other"}),
         ("?update_mask=name", {"name": "other"}),
     ],

@@ -77,6 +77,21 @@ def test_permissions_are_added_as_airflow_adds_them(client, add, session):
     assert rights(found) == ["Pools.can_read", "Website.can_read"]
 
 
+@pytest.mark.parametrize("mask", ["", "?update_mask=actions"])
+def test_permissions_alone_are_a_body_and_leave_the_name_alone(mask, client, add, get, session):
+    add(f.role("r", f.permissions(session, ["Website.can_read"])))
+    response = client.patch(f"{API}/roles/r{mask}", json={"actions": actions("Pools.can_read")})
+    assert response.status_code == 200 and response.get_json() == get("roles/r")
+    assert rights(get("roles/r")) == ["Pools.can_read", "Website.can_read"]
+
+
+@pytest.mark.parametrize("body", [{}, {"actions": []}, {"name": "r"}, {"name": "s"}])
+def test_a_partial_body_leaves_the_rest_alone(body, client, add, session):
+    add(f.role("r", f.permissions(session, ["Website.can_read"])))
+    found = client.patch(f"{API}/roles/r", json=body).get_json()
+    assert (found["name"], rights(found)) == (body.get("name", "r"), ["Website.can_read"])
+
+
 def test_a_mask_says_what_changes(client, add, session):
     add(f.role("r", f.permissions(session, ["Website.can_read"])))
     body = {"name": "s", "actions": actions("Pools.can_read")}
@@ -90,7 +105,9 @@ def test_a_mask_says_what_changes(client, add, session):
 @pytest.mark.parametrize(
     ("mask", "body", "status", "word"),
     [
-        ("", {"actions": []}, 400, "name"),
+        ("", {"name": None}, 400, "name"),
+        ("", {"actions": None}, 400, "actions"),
+        ("?update_mask=name", {"actions": []}, 400, "name"),
         ("", {"name": "Viewer", "actions": []}, 409, "'Viewer'"),
         ("", {"name": "r", "actions": actions("Pools.can_fly")}, 400, "can_fly"),
         ("?update_mask=bogus", {"name": "r"}, 400, "bogus"),

@@ -85,6 +85,25 @@ def test_a_change_encrypts_the_value_and_keeps_the_description(client, add, stor
 
 
 @pytest.mark.parametrize(
+    "body", [{}, {"value": "new"}, {"description": "new"}, {"description": None}, {"description": ""}, {"key": "k"}]
+)
+def test_a_partial_body_leaves_the_rest_alone(body, client, add, get):
+    add(f.variable("k", "old", description="kept"))
+    response = client.patch(f"{API}/variables/k", json=body)
+    expected = {"key": "k", "value": "old", "description": "kept"} | body
+    assert response.status_code == 200 and response.get_json() == get("variables/k") == expected
+
+
+@pytest.mark.parametrize("mask", ["", "?update_mask=description", "?update_mask=key,value,description"])
+def test_a_whole_variable_can_be_sent_back(mask, client, add, get):
+    add(f.variable("k", description=None))
+    whole = get("variables/k")
+    assert whole["description"] is None
+    response = client.patch(f"{API}/variables/k{mask}", json=whole)
+    assert response.status_code == 200 and response.get_json() == whole
+
+
+@pytest.mark.parametrize(
     ("mask", "expected"),
     [
         ("value", ("new", "A variable")),
@@ -118,11 +137,11 @@ def test_a_value_that_no_key_fits_stays_when_the_mask_leaves_it_out(client, add,
 @pytest.mark.parametrize(
     ("mask", "body", "word"),
     [
-        ("", {"value": "v"}, "key"),
-        ("", {"key": "k"}, "value"),
         ("", {"key": "other", "value": "v"}, "key"),
+        ("", {"key": None}, "key"),
         ("", {"key": "k", "value": None}, "value"),
-        ("", {"key": "k", "value": "v", "description": None}, "description"),
+        ("", {"value": None}, "value"),
+        ("?update_mask=value", {"value": None}, "value"),
         ("?update_mask=bogus", {"key": "k", "value": "v"}, "bogus"),
         ("?update_mask=description", {"key": "k", "value": "v"}, "description"),
     ],
@@ -154,8 +173,9 @@ def test_a_variable_with_a_slash_is_changed_and_deleted(client, add):
 def test_the_audit_row_holds_no_secret(key, value, logged, client, session):
     client.post(f"{API}/variables", json={"key": key, "value": value})
     client.patch(f"{API}/variables/{key}", json={"key": key, "value": value})
+    client.patch(f"{API}/variables/{key}", json={"value": value})
     client.delete(f"{API}/variables/{key}")
     rows = session.execute(select(Log.event, Log.extra).order_by(Log.id)).all()
-    assert [event for event, _ in rows] == ["api.variable.create", "api.variable.edit", "api.variable.delete"]
-    assert [json.loads(extra) for _, extra in rows[:2]] == [{"key": key, "value": logged}] * 2
-    assert json.loads(rows[2].extra) == {"variable_key": key}
+    assert [event.removeprefix("api.variable.") for event, _ in rows] == ["create", "edit", "edit", "delete"]
+    assert [json.loads(extra) for _, extra in rows[:3]] == [{"key": key, "value": logged}] * 3
+    assert json.loads(rows[3].extra) == {"variable_key": key}

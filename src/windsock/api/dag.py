@@ -13,12 +13,12 @@ from sqlalchemy import update as sql_update
 
 from windsock import access, db
 from windsock.context import context
+from windsock.definitions import definition
 from windsock.errors import BadRequest, NotFound, PermissionDenied, not_yet_served
 from windsock.lifecycle import clearing, deletion, selection, states
 from windsock.listing import ANY, page
 from windsock.models import Dag, DagPriorityParsingRequest, DagTag
 from windsock.rows import Derived, RowSchema, Timestamp, add_missing, fetch, read, update
-from windsock.situation import serialized
 
 
 def _owners(owners: str | None) -> list[str]:
@@ -126,7 +126,7 @@ def get_dag(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:
 
 def get_dag_details(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a DAG with what only its definition tells."""
-    document, written = serialized(dag_id)
+    document, _, written = definition(dag_id)
     found = {**read(dag_detail_row_schema, dag_id=dag_id), **document.details(), "last_parsed": written}
     if fields is None:
         return found
@@ -139,7 +139,7 @@ def get_dag_details(dag_id: str, fields: list[str] | None = None) -> dict[str, A
 def get_tasks(dag_id: str, order_by: str = "task_id") -> dict[str, Any]:
     """List the tasks of a DAG."""
     try:
-        tasks = serialized(dag_id)[0].tasks(order_by)
+        tasks = definition(dag_id).doc.tasks(order_by)
     except ValueError as error:
         raise BadRequest(f"order_by: {error}") from None
     return {"tasks": tasks, "total_entries": len(tasks)}
@@ -147,7 +147,7 @@ def get_tasks(dag_id: str, order_by: str = "task_id") -> dict[str, Any]:
 
 def get_task(dag_id: str, task_id: str) -> dict[str, Any]:
     """Show a task of a DAG."""
-    task = serialized(dag_id)[0].task(task_id)
+    task = definition(dag_id).doc.task(task_id)
     if task is None:
         raise NotFound(f"DAG {dag_id!r} has no task with task_id {task_id!r}")
     return task

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.models import Pool
-from windsock.rows import Derived, RowSchema, create, fetch, read, remove, require, update
+from windsock.rows import Derived, RowSchema, create, fetch, read, remove, update
 
 
 def _zero(held: int | None) -> int:
@@ -65,7 +65,6 @@ def post_pool(body: dict[str, Any]) -> dict[str, Any]:
 
 def patch_pool(pool_name: str, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
     """Change a pool; the default pool keeps its name and description."""
-    require(body, update_mask, "name", "slots")
     pool = fetch(Pool, pool=pool_name)
     before = (pool.pool, pool.description)
     changed = update(pool, pool_schema, body, update_mask)

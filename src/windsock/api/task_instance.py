@@ -9,13 +9,14 @@ from sqlalchemy import select
 
 from windsock import access
 from windsock.context import context
+from windsock.definitions import definition
 from windsock.dependencies import dependencies
 from windsock.errors import NotFound, not_yet_served
 from windsock.lifecycle import notes, selection, states
 from windsock.listing import page, slice_of
 from windsock.models import DagRun, Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
 from windsock.rows import Derived, RowSchema, Timestamp, fetch, missing, one, plan_of
-from windsock.situation import gather, serialized
+from windsock.situation import gather
 from windsock.text_forms import executor_config_text, trigger_kwargs_text
 
 
@@ -129,7 +130,7 @@ def get_mapped_task_instances(**query: Any) -> dict[str, Any]:
 
 def _require_mapped(dag_id: str, task_id: str) -> None:
     """A list without rows is an answer only for a task that is mapped. Raises NotFound otherwise."""
-    task = serialized(dag_id)[0].task(task_id)
+    task = definition(dag_id).doc.task(task_id)
     if task is None or not task["is_mapped"]:
         raise NotFound(f"DAG {dag_id!r} has no mapped task with task_id {task_id!r}")
 
@@ -201,7 +202,7 @@ def get_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str) -
 def get_mapped_task_instance_dependencies(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
     """List what keeps a mapped instance from being started."""
     key = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
-    document, _ = serialized(dag_id)
+    document = definition(dag_id).doc
     found = gather(document, key)
     if found is None:
         raise missing(TaskInstance, key)
@@ -217,7 +218,7 @@ def patch_mapped_task_instance(
     dag_id: str, dag_run_id: str, task_id: str, map_index: int, body: dict[str, Any]
 ) -> dict[str, Any]:
     """Set the state of one mapped instance; `dry_run`, the default, changes nothing."""
-    document, _ = serialized(dag_id)
+    document = definition(dag_id).doc
     states.require_task(document, dag_id, task_id)
     found = selection.only(dag_id=dag_id, run_id=dag_run_id, task_id=task_id, map_index=map_index)
     if not body.get("dry_run", True):

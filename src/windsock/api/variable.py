@@ -53,12 +53,11 @@ def post_variables(body: dict[str, Any]) -> dict[str, Any]:
 def patch_variable(variable_key: str, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:
     """Change the value and the description of a variable."""
     variable = fetch(Variable, key=variable_key)
-    if body["key"] != variable_key:
+    if body.get("key", variable_key) != variable_key:
         raise BadRequest(f"Member 'key' cannot be changed; it is {variable_key!r}")
     wanted = accepted(variable, variable_schema, body, update_mask)
-    for name in wanted:
-        if wanted[name] is None:
-            raise BadRequest(f"Member {name!r} must not be null; leave it out, or write '' for an empty text")
+    if wanted.get("value", "") is None:
+        raise BadRequest("Member 'value' must not be null; leave it out, or write '' for an empty text")
     return update(variable, variable_schema, wanted)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import case, delete, func, null, tuple_, update
 from windsock import db
 from windsock.context import context
 from windsock.dagdoc import DagDoc
+from windsock.definitions import definition
 from windsock.errors import BadRequest, NotFound
 from windsock.lifecycle import expansion, history, run_states, selection
 from windsock.lifecycle.selection import Condition, Instance, chunks
@@ -23,7 +24,6 @@ from windsock.models import DagRun, Job, TaskInstance, TaskReschedule
 from windsock.models.base import TASK_INSTANCE_KEY
 from windsock.parameters import date_time
 from windsock.rows import fetch
-from windsock.situation import serialized
 
 FAILED = ("failed", "upstream_failed")
 NO_DOCS: Mapping[str, DagDoc] = {}
@@ -37,7 +37,7 @@ def by_form(dag_id: str, form: dict[str, Any]) -> list[Instance]:
     only_failed, only_running = form.get("only_failed", True), form.get("only_running", False)
     if only_failed and only_running:
         raise BadRequest("only_failed (true by default) and only_running exclude each other; set one to false")
-    doc, _ = serialized(dag_id)
+    doc = definition(dag_id).doc
     conditions = _between(doc, *_dates(dag_id, form))
     names = form.get("task_ids")
     if names is not None:
@@ -53,7 +53,7 @@ def by_form(dag_id: str, form: dict[str, Any]) -> list[Instance]:
 
 def whole_run(run: DagRun, dry_run: bool) -> list[Instance]:
     """Clear all task instances of a run, those of its sub-DAGs included, and queue it again."""
-    doc, _ = serialized(run.dag_id)
+    doc = definition(run.dag_id).doc
     conditions = [_dags(run.dag_id, doc, narrow=False, subdags=True, parentdag=True)]
     return clear([*conditions, DagRun.execution_date == run.execution_date], dry_run=dry_run)
 
@@ -123,7 +123,7 @@ def _dags(dag_id: str, doc: DagDoc, narrow: bool, subdags: bool, parentdag: bool
     if not parentdag or not parent_id:
         return own
     try:
-        parent, _ = serialized(parent_id)
+        parent = definition(parent_id).doc
         after = {name} | parent.all_downstream(name) if name in parent.task_docs else set()
     except NotFound:  # a dot in the name of a DAG that is no sub-DAG
         return own
@@ -165,7 +165,7 @@ def _reset(instances: list[Instance], docs: Mapping[str, DagDoc]) -> None:
     by_task = defaultdict(list)
     for one in instances:
         by_task[one.dag_id, one.task_id].append(one)
-    docs = {dag_id: docs.get(dag_id) or definition(dag_id) for dag_id in {one.dag_id for one in instances}}
+    docs = {dag_id: docs.get(dag_id) or definition_or_nothing(dag_id) for dag_id in {one.dag_id for one in instances}}
     for (dag_id, task_id), group in by_task.items():
         values = _defined(docs[dag_id], task_id) | NO_TRIGGER
         values |= {"state": null(), "external_executor_id": null()}
@@ -174,10 +174,10 @@ def _reset(instances: list[Instance], docs: Mapping[str, DagDoc]) -> None:
             db.execute(update(TaskInstance).where(this).values(values))
 
 
-def definition(dag_id: str) -> DagDoc:
+def definition_or_nothing(dag_id: str) -> DagDoc:
     """The serialized DAG, or an empty document without one."""
     try:
-        return serialized(dag_id)[0]
+        return definition(dag_id).doc
     except NotFound:
         return DagDoc({})
 

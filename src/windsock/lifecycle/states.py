@@ -16,12 +16,12 @@ from sqlalchemy import and_, not_, or_, select
 
 from windsock import access, db
 from windsock.dagdoc import DagDoc
+from windsock.definitions import definition
 from windsock.errors import BadRequest, NotFound
 from windsock.lifecycle import clearing, history, run_states, selection
 from windsock.lifecycle.selection import FINISHED, Condition, Instance
 from windsock.models import DagRun, TaskInstance
 from windsock.rows import fetch
-from windsock.situation import serialized
 
 RUNNING = ("running", "restarting", "deferred", "up_for_reschedule")
 _SET = ("state", "start_date", "end_date", "duration")
@@ -47,7 +47,7 @@ def by_form(dag_id: str, form: dict[str, Any]) -> list[Instance]:
     logical_date = clearing.moment(form, "execution_date")
     if (run_id is None) == (logical_date is None):
         raise BadRequest("Name the run by either dag_run_id or execution_date")
-    doc, _ = serialized(dag_id)
+    doc = definition(dag_id).doc
     require_task(doc, dag_id, task_id)
     run = fetch(DagRun, dag_id=dag_id, **({"run_id": run_id} if run_id else {"execution_date": logical_date}))
     selection.only(dag_id=dag_id, run_id=run.run_id, task_id=task_id, map_index=-1)
@@ -116,7 +116,7 @@ def set_run_state(run: DagRun, state: str) -> None:
     """
     if state == "queued":
         return run_states.move(run, state)
-    doc = clearing.definition(run.dag_id)
+    doc = clearing.definition_or_nothing(run.dag_id)
     for dag_id, inner in selection.subdags(doc).items():
         below = select(DagRun).filter_by(dag_id=dag_id, execution_date=run.execution_date).with_for_update()
         for one in db.session().scalars(access.scope(below, DagRun)):

@@ -8,16 +8,16 @@ from typing import Any
 from sqlalchemy import func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from windsock import access, dagdoc, db
+from windsock import access, db
 from windsock.context import caller, context
 from windsock.dagdoc import DagDoc
-from windsock.errors import AlreadyExists, BadRequest, NotFound
+from windsock.definitions import definition
+from windsock.errors import AlreadyExists, BadRequest
 from windsock.lifecycle import expansion, params, timetables
 from windsock.lifecycle.timetables import Interval
 from windsock.lifecycle.wanted import Wanted, check_run_id, read
-from windsock.models import Dag, DagRun, DagRunNote, LogTemplate, SerializedDag, TaskInstance
+from windsock.models import Dag, DagRun, DagRunNote, LogTemplate, TaskInstance
 from windsock.rows import missing
-from windsock.taskdoc import Defaults
 
 _TRIES = 20
 
@@ -31,7 +31,7 @@ def trigger(dag_id: str, body: dict[str, Any]) -> DagRun:
     wanted = read(dag_id, body)
     _refuse_clash(wanted)
     check_run_id(wanted.run_id)
-    doc, dag_hash = _definition(dag_id)
+    doc, dag_hash, _ = definition(dag_id)
     params.check(doc.data.get("params"), wanted.conf)
     run = _insert(wanted, doc, dag_hash)
     if rows := list(expansion.instances(doc, dag_id, run.run_id, run.execution_date)):
@@ -62,29 +62,6 @@ def _refuse_clash(wanted: Wanted) -> None:
                 f"logical_date: DAG {wanted.dag_id!r} has a run for {wanted.logical_date} already, {found.run_id!r}"
             )
         raise AlreadyExists(f"dag_run_id: DAG {wanted.dag_id!r} has a run {run_id!r} already")
-
-
-# ---------------------------------------------------------------- what the DAG says
-def _definition(dag_id: str) -> tuple[DagDoc, str | None]:
-    """The serialized DAG and its hash; a sub-DAG is inside of its root's, and has no hash of its own."""
-    root = select(Dag.root_dag_id).where(Dag.dag_id == dag_id).scalar_subquery()
-    columns = select(SerializedDag.dag_id, SerializedDag.data, SerializedDag.data_compressed, SerializedDag.dag_hash)
-    found = db.execute(columns.where(SerializedDag.dag_id == func.coalesce(root, dag_id))).first()
-    doc = found and dagdoc.load(found.data, found.data_compressed, _defaults())
-    if doc and found.dag_id != dag_id:
-        doc = doc.subdag(dag_id)
-    if not doc or not doc.data:
-        raise NotFound(f"There is no serialized DAG with dag_id {dag_id!r}; the scheduler may not have read it yet")
-    return doc, found.dag_hash if found.dag_id == dag_id else None
-
-
-def _defaults() -> Defaults:
-    config = context.config
-    return Defaults(
-        queue=config.get("operators", "default_queue"),
-        retries=config.get_int("core", "default_task_retries"),
-        weight_rule=config.get("core", "default_task_weight_rule"),
-    )
 
 
 # ---------------------------------------------------------------- the run

@@ -80,5 +80,5 @@ def check_run_id(run_id: str) -> None:
     pattern = context.config.get("scheduler", "allowed_run_id_pattern").strip()
     # In Airflow's regular expressions a dollar sign does not overlook a newline.
     allowed = pattern and re.match(pattern, run_id) and not run_id.endswith("\n")
-    if run_id and not allowed and not _ALWAYS_ALLOWED.match(run_id):
+    if run_id and not allowed and not _ALWAYS_ALLOWED.fullmatch(run_id):
         raise BadRequest(f"Member 'dag_run_id' does not match [scheduler] allowed_run_id_pattern, which is {pattern!r}")
