@@ -23,12 +23,14 @@ from worlds import World, nulls, world
 OPERATIONS = spec.operations()
 HANDLERS = operations.handlers()
 NOT_SERVED = {"get_config", "get_dag_source", "get_extra_links", "get_log", "get_plugins", "get_providers", "get_value"}
+#: What a setting has to allow first.
+SWITCHED_OFF = {"test_connection"}
 #: URLs without rows, for requests that end before any row is looked at.
 NOTHING = World(None, f.filled)
 #: Names that belong to every list; the server reads them for each.
 PAGING = {"limit", "offset", "order_by", "fields"}
 #: The reads; what changes something has tests of its own for each room.
-SERVED = [operation for operation in OPERATIONS.values() if operation.id not in NOT_SERVED and not operation.audit]
+SERVED = [o for o in OPERATIONS.values() if o.id not in NOT_SERVED | SWITCHED_OFF and not o.audit]
 #: In a world of nulls no DAG is active.
 ALL_DAGS = {"get_dags": "only_active=false"}
 
@@ -52,7 +54,7 @@ def answer_schema(operation: Operation) -> dict[str, Any]:
 
 LISTS = [operation for operation in SERVED if plural_of(operation)]
 PAGED = [operation for operation in LISTS if any(p["name"] == "limit" for p in operation.parameters)]
-BATCHES = [operation for operation in LISTS if operation.method == "post"]
+BATCHES = [operation for operation in SERVED if operation.method == "post"]
 
 
 def ask(client: Any, operation: Operation, url: str) -> Any:
