@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -22,13 +23,15 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, func, select, update
+from sqlalchemy import Engine, create_engine, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 import factories as f
 from changes import USERNAME, fill
 from clients import API, SETTINGS, credentials
 from databases import free_port, postgres
+from windsock.config import Config
+from windsock.db import writing_engine
 from windsock.models import Connection, Dag, DagRun, DatasetDagRunQueue, DatasetEvent, Log, Pool, TaskInstance, Variable
 
 CLIENTS = 8
@@ -54,9 +57,9 @@ class Client:
         self.random = random.Random(number)
 
     def send(self, operation: str, key: str, method: str, path: str, body: Any = None) -> Done:
-        text = None if body is None else json.dumps(body)
+        sent = None if body is None else json.dumps(body)
         headers = {"Authorization": credentials(USERNAME), "Content-Type": "application/json"}
-        self.connection.request(method, API + path, text, headers)
+        self.connection.request(method, API + path, sent, headers)
         response = self.connection.getresponse()
         content = response.read()
         answer = json.loads(content) if content else None
@@ -357,8 +360,15 @@ def test_a_dag_that_is_deleted_while_others_write_to_it_leaves_no_row(database, 
             assert session.scalars(select(model.dag_id).where(model.dag_id == "unwound")).all() == []
 
 
-def test_a_run_that_is_triggered_while_its_dag_is_being_deleted_is_refused(database, port):
+def _warm(port: int) -> Client:
+    """A client whose worker has written before, so that its next write is on its way at once."""
     client = Client(port, 0)
+    _pause(client)
+    return client
+
+
+def test_a_run_that_is_triggered_while_its_dag_is_being_deleted_is_refused(database, port):
+    client = _warm(port)
     with ThreadPoolExecutor(1) as pool, database.begin() as deletion:
         deletion.execute(delete(Dag).where(Dag.dag_id == "doomed-0"))
         made = pool.submit(client.send, "post_dag_run", "", "POST", "/dags/doomed-0/dagRuns", {})
@@ -368,7 +378,7 @@ def test_a_run_that_is_triggered_while_its_dag_is_being_deleted_is_refused(datab
 
 
 def test_a_dag_is_kept_when_a_task_begins_to_run_while_it_is_being_deleted(database, port):
-    client = Client(port, 0)
+    client = _warm(port)
     instances = update(TaskInstance).where(TaskInstance.dag_id == "cleared", TaskInstance.run_id == f.RUN_ID)
     with ThreadPoolExecutor(1) as pool, database.begin() as scheduler:
         scheduler.execute(instances.values(state="running"))
@@ -405,3 +415,24 @@ def test_a_dataset_that_is_updated_at_once_is_queued_once_for_each_dag(database,
     with Session(database) as session:
         waiting = session.scalars(select(DatasetDagRunQueue.target_dag_id)).all()
     assert set(waiting) >= {"etl", "etl-1"}
+
+
+def test_a_process_that_opens_a_sqlite_database_while_another_writes_waits_for_it(tmp_path):
+    other = sqlite3.connect(tmp_path / "airflow.db", isolation_level=None)
+    other.execute("CREATE TABLE found (number)")
+    writing = writing_engine(Config({("database", "sql_alchemy_conn"): f"sqlite:///{tmp_path}/airflow.db"}))
+
+    def write() -> None:
+        with writing.begin() as connection:
+            connection.execute(text("INSERT INTO found VALUES (1)"))
+
+    with ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        written = pool.submit(write)
+        sleep(0.2)
+        assert not written.done()
+        other.execute("COMMIT")
+        written.result()
+    assert other.execute("SELECT count(*) FROM found").fetchone() == (1,)
+    other.close()
+    writing.dispose()

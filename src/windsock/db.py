@@ -7,13 +7,15 @@ secrets, from messages and so from logs.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from flask import Flask, g
 from sqlalchemy import Connection, Engine, Executable, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from windsock.config import Config
@@ -82,7 +84,8 @@ def _enforce_foreign_keys(connection: Any, _: Any) -> None:
 
 def _prepare_for_writing(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # else the driver begins and commits by itself
-    connection.execute("PRAGMA journal_mode=WAL")  # readers go on while one writes
+    with suppress(sqlite3.OperationalError):  # "locked", at once: another process writes, so the next connection tries
+        connection.execute("PRAGMA journal_mode=WAL")  # readers go on while one writes
     _enforce_foreign_keys(connection, record)
 
 
@@ -107,6 +110,11 @@ def transaction() -> Iterator[Session]:
             opened.flush()
         finally:
             g.pop("session")
+
+
+def lost_to_another(error: DBAPIError) -> bool:
+    """Whether the database ended a transaction because of another one: a deadlock, or a failed serialization."""
+    return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
 
 
 def session() -> Session:

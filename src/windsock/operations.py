@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from importlib import import_module
 from inspect import isfunction
 from types import ModuleType
 from typing import Any
 
 from flask import Response, request
+from sqlalchemy.exc import DBAPIError
 
 from windsock import access, audit, bodies, db, parameters, spec
 from windsock.context import context
@@ -18,6 +20,7 @@ from windsock.jsontext import to_json
 from windsock.spec import DocumentError, Operation
 
 Handler = Callable[..., Any]
+_RETRIES = 3
 
 
 def handlers() -> dict[str, Handler]:
@@ -52,13 +55,25 @@ def _refuse_stranger(function: Handler) -> None:
 
 
 def envelope(operation: Operation, handler: Handler) -> Handler:
-    """A handler that changes something, inside one transaction with its audit row: return commits, raise rolls back."""
+    """A handler that changes something, inside one transaction with its audit row: return commits, raise rolls back.
 
-    def inside(**given: Any) -> Any:
+    A transaction that the database ended in favour of another one (a deadlock, say) is tried again from its start.
+    """
+
+    def once(given: dict[str, Any]) -> Any:
         with db.transaction():
-            result = handler(**given)
+            result = handler(**deepcopy(given))
             audit.record(operation, {name: given[name] for name in operation.path_names}, given.get("body"))
         return result
+
+    def inside(**given: Any) -> Any:
+        for _ in range(_RETRIES):
+            try:
+                return once(given)
+            except DBAPIError as error:
+                if not db.lost_to_another(error):
+                    raise
+        return once(given)
 
     return inside
 

@@ -68,7 +68,7 @@ def fetch(model: type[Row], **keys: Any) -> Row:
 
 def lock(statement: Select[Any], model: type[Row], **keys: Any) -> Row:
     """The first row of `select(model)...` as `fetch` gives it; a NotFound names `keys`."""
-    found = db.session().scalars(access.scope(statement, model).with_for_update()).first()
+    found = db.session().scalars(access.scope(statement, model).with_for_update(key_share=True)).first()
     if found is None:
         raise missing(model, keys)
     return found
