@@ -28,7 +28,6 @@ def test_a_user_is_shown_without_password_and_with_naive_times(client, session, 
         "last_login": "2026-03-01T02:00:00.000005",
         "login_count": 3,
         "fail_login_count": 2,
-        "failed_login_count": 2,
         "created_on": "2026-03-01T02:00:00",
         "changed_on": "2026-03-01T02:00:00.000005",
     }

@@ -45,7 +45,7 @@ def _roles(named: list[dict[str, str]]) -> dict[str, Any]:
 
 
 class UserSchema(RowSchema):
-    """A user, without the password. Airflow's server says `fail_login_count` where its document says `failed_`."""
+    """A user, without the password."""
 
     model, plural = User, "users"
     first_name = fields.String()
@@ -56,7 +56,6 @@ class UserSchema(RowSchema):
     last_login = Timestamp(dump_only=True)
     login_count = fields.Integer(dump_only=True)
     fail_login_count = fields.Integer(dump_only=True)
-    failed_login_count = fields.Integer(attribute="fail_login_count", dump_only=True)
     roles = fields.List(fields.Nested(UserRoleSchema), metadata={"load": _roles})
     created_on = Timestamp(dump_only=True)
     changed_on = Timestamp(dump_only=True)
