@@ -54,33 +54,36 @@ def compile_body(operation: Operation) -> Callable[[Request], dict[str, Any]]:
     validator = jsonschema_rs.Draft4Validator(json_schema(schema), validate_formats=True)
 
     def body(request: Request) -> dict[str, Any]:
-        if not request.get_data():
-            raise BadRequest("The request body must be a JSON object, such as {}; it is empty")
-        if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
-            sent = request.mimetype or "none"
-            raise UnsupportedMediaType(f"Content-Type is {sent}; this operation takes application/json")
-        try:
-            data = request.get_data()
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise BadRequest(f"The request body is not valid JSON: {error}") from None
-        if not isinstance(value, dict):
-            raise BadRequest("The request body must be a JSON object, such as {}")
+        value = _object(request)
         for name in value:
             if name not in members:
                 raise BadRequest(f"Member {name!r} is unknown; known: {', '.join(sorted(members))}")
             if name in read_only:
                 raise BadRequest(f"Member {name!r} is read-only; leave it out")
-        if rb"\u0000" in data and _holds_nul(value):
-            raise BadRequest("The request body holds a NUL character, which no stored text can")
         for wrong in validator.iter_errors(value):
             raise BadRequest(_explain(wrong, members))
-        for name in moments:
-            if name in value:
-                value[name] = _member_date_time(name, value[name])
-        return value
+        return value | {name: _member_date_time(name, value[name]) for name in moments if name in value}
 
     return body
+
+
+def _object(request: Request) -> dict[str, Any]:
+    """The JSON object that a request carries, in which no text holds a NUL character."""
+    data = request.get_data()
+    if not data:
+        raise BadRequest("The request body must be a JSON object, such as {}; it is empty")
+    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+        sent = request.mimetype or "none"
+        raise UnsupportedMediaType(f"Content-Type is {sent}; this operation takes application/json")
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The request body must be a JSON object, such as {}")
+    if rb"\u0000" in data and _holds_nul(value):
+        raise BadRequest("The request body holds a NUL character, which no stored text can")
+    return value
 
 
 def _holds_nul(value: Any) -> bool:
