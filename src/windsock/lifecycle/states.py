@@ -23,7 +23,7 @@ from windsock.lifecycle.selection import FINISHED, Condition, Instance
 from windsock.models import DagRun, TaskInstance
 from windsock.rows import fetch
 
-RUNNING = ("running", "restarting", "deferred", "up_for_reschedule")
+RUNNING = ("running", "deferred", "up_for_reschedule")
 _SET = ("state", "start_date", "end_date", "duration")
 
 
