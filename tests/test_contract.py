@@ -79,9 +79,9 @@ def _body(operation: Operation) -> Any:
     """A valid body, taken from the document's own examples."""
     if operation.body is None:
         return None
-    content = spec.raw()["paths"][operation.path][operation.method]["requestBody"]
+    content = spec.written()["paths"][operation.path][operation.method]["requestBody"]
     if "$ref" in content:
-        content = spec.raw()["components"]["requestBodies"][content["$ref"].rpartition("/")[2]]
+        content = spec.written()["components"]["requestBodies"][content["$ref"].rpartition("/")[2]]
     content = content["content"]["application/json"]
     examples = [content["example"]] if "example" in content else []
     examples += [e["value"] for e in content.get("examples", {}).values() if "value" in e]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
+import orjson
 from flask import Flask, Response, redirect, request
 from flask_cors import CORS
 
@@ -60,9 +62,14 @@ def _add_document(app: Flask, config: Config) -> None:
         base = config.get("webserver", "base_url") or request.host_url
         return base.rstrip("/") + BASE_PATH
 
+    @cache
+    def whole() -> bytes:
+        return to_json(spec.written())
+
     def as_json() -> Response:
-        servers = [{**spec.raw()["servers"][0], "url": server()}]
-        return Response(to_json({**spec.raw(), "servers": servers}), content_type="application/json")
+        document = orjson.loads(whole())
+        document["servers"][0]["url"] = server()
+        return Response(to_json(document), content_type="application/json")
 
     def as_yaml() -> Response:
         url = re.compile(rf"^( *- url: ){BASE_PATH}$", re.MULTILINE)

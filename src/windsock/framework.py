@@ -1,23 +1,43 @@
 """The parts of connexion that Windsock uses: the only module that imports it.
 
-Connexion also loads its aiohttp half when it can, which costs every worker start-up time and memory for nothing.
+Connexion also loads what it would need to serve with aiohttp and to ask other servers about tokens with requests. That
+costs every worker start-up time and memory for nothing, so neither is there while connexion is imported.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-_unused = "aiohttp" not in sys.modules
-if _unused:
-    sys.modules["aiohttp"] = None  # type: ignore[assignment]  # reads as "not installed"
-try:
+
+class _Absent:
+    """Stands for a package that is set up at import and never used: any attribute or call gives it again."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return self
+
+
+@contextmanager
+def _without(absent: dict[str, Any]) -> Iterator[None]:
+    hidden = {name: module for name, module in absent.items() if name not in sys.modules}
+    sys.modules.update(hidden)
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+with _without({"aiohttp": None, "requests": _Absent()}):  # None reads as "not installed"
     from connexion import FlaskApi
     from connexion.json_schema import resolve_refs
     from connexion.operations import OpenAPIOperation
     from connexion.resolver import Resolver
     from connexion.spec import OpenAPISpecification
-finally:
-    if _unused:
-        del sys.modules["aiohttp"]
 
 __all__ = ["FlaskApi", "OpenAPIOperation", "OpenAPISpecification", "Resolver", "resolve_refs"]

@@ -115,9 +115,8 @@ def _filter(operation_id: str, text: str) -> Filter:
     return Filter(field, comparison)
 
 
-@cache
-def raw() -> dict[str, Any]:
-    """The document as it is written. Callers must not change it."""
+def written() -> dict[str, Any]:
+    """The document as it is written, read anew; a worker has no use for its prose but to serve it."""
     return yaml.load(PATH.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
@@ -132,7 +131,7 @@ def _lean(node: Any) -> Any:
 @cache
 def lean() -> dict[str, Any]:
     """The document without its examples, keys as strings, references unresolved."""
-    return _lean(raw())
+    return _lean(written())
 
 
 @cache
