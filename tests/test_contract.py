@@ -128,7 +128,7 @@ def broken_document(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]
     damaged = orjson.loads(orjson.dumps(spec.lean()))
     for function in (spec.lean, spec.operations):
         function.cache_clear()
-    monkeypatch.setattr(spec, "raw", lambda: damaged)
+    monkeypatch.setattr(spec, "written", lambda: damaged)
     yield damaged
     for function in (spec.lean, spec.operations):
         function.cache_clear()
