@@ -94,7 +94,7 @@ def fill(engine: Engine) -> None:
         for name in ("kept", "lost"):
             session.add_all([f.pool(name), f.variable(name), f.connection(name), f.user(name), f.role(name)])
         admin = f.existing_roles(session, ["Admin"])
-        session.add(f.user(USERNAME, password=PASSWORD_HASH, roles=admin))
+        session.add(f.user(USERNAME, password=PASSWORD_HASH, last_login=f.counted(), roles=admin))
         world(session, (0, 1))
         for dag_id in ("doomed", "unwound", "cleared", "set"):
             world(session, (0,), dag_id=dag_id)

@@ -115,7 +115,7 @@ def make_user(session: Session) -> Callable[..., User]:
     """`make_user("Viewer", permissions=["DAGs.can_read", "DAG:mine.can_read"])`: roles that exist, rights beside."""
 
     def make_user(*roles: str, permissions: Any = (), **columns: Any) -> User:
-        user = factories.user(**{"password": PASSWORD_HASH, **columns})
+        user = factories.user(**{"password": PASSWORD_HASH, "last_login": factories.counted(), **columns})
         user.roles = factories.existing_roles(session, roles)
         if permissions:
             user.roles.append(factories.role(permissions=factories.permissions(session, permissions)))

@@ -7,11 +7,12 @@ of one DAG, `DAGs` and `DAG Runs` those of all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
 from flask import Request, g, request
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, func, literal, or_, select, true
 from werkzeug.datastructures import MIMEAccept
 
 from windsock import db
@@ -39,6 +40,7 @@ class Caller:
     display_name: str
     rights: frozenset[Right]
     some_dag: bool  # holds the operation's DAG action on at least one DAG
+    last_login: datetime | None  # naive, local
 
     def may(self, action: str, resource: str) -> bool:
         """Whether the caller holds a right that this request's operation names, or one on its DAG."""
@@ -61,7 +63,8 @@ def _caller(rows: list[Row[Any]]) -> Caller:
     same = [r for r in rows if r.id == first.id]
     rights = frozenset(Right(r.action, r.resource) for r in same if r.action)
     name = f"{first.first_name} {first.last_name}"
-    return Caller(first.id, first.username, first.password, bool(first.active), name, rights, bool(first.some_dag))
+    some_dag, active = bool(first.some_dag), bool(first.active)
+    return Caller(first.id, first.username, first.password, active, name, rights, some_dag, first.last_login)
 
 
 @lru_cache(1024)
@@ -85,7 +88,7 @@ def _caller_statement(operation: Operation, condition: ColumnElement[bool]) -> S
         .subquery()
     )
     some_dag = exists(dag_names(action, User.id)) if _dag_right_alone(operation) else User.id.is_(None)
-    user = select(User.id, User.username, User.password, User.active, User.first_name, User.last_name)
+    user = select(User.id, User.username, User.password, User.active, User.first_name, User.last_name, User.last_login)
     right = (held.c.action, held.c.resource, some_dag.label("some_dag"))
     return user.add_columns(*right).outerjoin(held, held.c.user_id == User.id).where(condition)
 
@@ -178,14 +181,22 @@ def _negotiate(operation: Operation) -> None:
 def scope(statement: Any, model: type[Any]) -> Any:
     """Narrow a statement to the rows of DAGs that the caller may touch; rows that belong to no DAG stay."""
     column = getattr(model, "dag_id", None)
+    if column is None or touches_all():
+        return statement
+    return statement.where(or_(column.is_(None), touches(column)) if column.nullable else touches(column))
+
+
+def touches_all() -> bool:
+    """Whether the caller may touch every DAG, or the operation is a public one."""
     who = current_caller()
-    if column is None or who is None:
-        return statement
-    action = dag_action(current_operation())
-    if who.may(action, "DAGs"):
-        return statement
-    own = readable(column, action, who.id)
-    return statement.where(or_(column.is_(None), own) if column.nullable else own)
+    return who is None or who.may(dag_action(current_operation()), "DAGs")
+
+
+def touches(column: Any) -> ColumnElement[bool]:
+    """Whether `column` is the id of a DAG that the caller may touch."""
+    if touches_all():
+        return true()
+    return readable(column, dag_action(current_operation()), cast(Caller, current_caller()).id)
 
 
 def readable(column: ColumnElement[Any], action: str, user_id: int, prefix: str = PER_DAG["DAGs"]) -> Any:

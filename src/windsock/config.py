@@ -88,6 +88,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("webserver", "secret_key", "str", "",
             "Signs file tokens, log tokens and sessions. Use Airflow's own key to share tokens with its web server.",
             sensitive=True),
+    Setting("webserver", "session_backend", "str", "database",
+            "Where Airflow's web server keeps its sessions, `database` or `securecookie`; see the back end `session`."),
+    Setting("webserver", "session_lifetime_minutes", "int", "43200",
+            "Minutes for which a `securecookie` session is taken after its last use; others carry their own end."),
     Setting("webserver", "expose_config", "str", "False",
             "Who sees `GET /config`: `True`, `False`, or `non-sensitive-only`. Secrets are masked in every mode."),
     Setting("webserver", "expose_stacktrace", "bool", "False", "Add the stack trace to the detail of a 500."),
@@ -245,6 +249,8 @@ class Config:
         _ = self.database_url
         if self.get_int("windsock", "created_status") not in (200, 201):
             raise self._wrong("windsock", "created_status", "200 or 201")
+        if self.get("webserver", "session_backend") not in ("database", "securecookie"):
+            raise self._wrong("webserver", "session_backend", "database or securecookie")
         limits = ("api", "maximum_page_limit"), ("api", "fallback_page_limit"), ("windsock", "default_page_limit")
         for section, key in limits:
             if self.get_int(section, key) < 1:

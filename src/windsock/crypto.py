@@ -85,6 +85,9 @@ class Masker:
         self._pairs = re.compile(
             rf"""((?:^|[?&;,\s{{"']){name}["']?\s{{0,8}}[=:]\s{{0,8}})("[^"]*"?|'[^']*'?|[^\s&;,"']+)""", re.IGNORECASE
         )
+        # password='x': an argument in a line of Python code
+        argument = rf"(?<!\w)\w{{0,64}}(?:{sensitive})\w{{0,64}}"
+        self._arguments = re.compile(rf"""({argument}\s{{0,8}}=\s{{0,8}})(["']).*?(?<!\\)\2""", re.IGNORECASE)
         # Text without any of these holds nothing to mask; escapes may hide a name, and -p is followed by a password.
         self._hints = (*self._parts, "://", "\\u", "\\/", "'-p'")
 
@@ -123,6 +126,13 @@ class Masker:
         """The text of an audit row without secrets, character for character as stored when it holds none."""
         lower = text.lower()
         return self._mask_text(text, anew=False) if any(hint in lower for hint in self._hints) else text
+
+    def mask_code(self, text: str) -> str:
+        """Python code or a stack trace without the literals that have a sensitive name, and passwords in URLs."""
+        if not self.enabled:
+            return text
+        text = self._quoted.sub(rf"\1\2{MASK}\2", self._mask_string(text))
+        return self._arguments.sub(rf"\1\2{MASK}\2", text)
 
     def _mask_text(self, text: str, anew: bool) -> str:
         try:

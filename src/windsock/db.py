@@ -22,6 +22,8 @@ from windsock.config import Config
 from windsock.context import context
 
 _BY_POSITION = {"_result_disable_adapt_to_context": True}
+#: Seconds that SQLite waits for a lock; milliseconds that a change waits for one when it may as well be left out.
+_PATIENCE, _BRIEF = 30, 500
 Source = Engine | Connection
 
 
@@ -44,7 +46,7 @@ def options(config: Config) -> dict[str, Any]:
     """Keyword arguments of `create_engine`, from `[database]`."""
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite":
-        return {"url": url, "connect_args": {"check_same_thread": False, "timeout": 30}}
+        return {"url": url, "connect_args": {"check_same_thread": False, "timeout": _PATIENCE}}
     return {
         "url": url,
         "pool_size": config.get_int("database", "sql_alchemy_pool_size"),
@@ -110,6 +112,37 @@ def transaction() -> Iterator[Session]:
             opened.flush()
         finally:
             g.pop("session")
+
+
+def execute_alone(statement: Executable) -> None:
+    """Execute a statement in a short transaction of its own, before the request's; raises soon if a lock is in its way.
+
+    Raises SQLAlchemyError when the database refuses.
+    """
+    _release(None)
+    writing = context.database.writing
+    if isinstance(writing, Connection):
+        with writing.begin_nested():
+            writing.execute(statement)
+        return
+    with writing.connect() as connection, _impatience(connection), connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_BRIEF}")
+        connection.execute(statement)
+
+
+@contextmanager
+def _impatience(connection: Connection) -> Iterator[None]:
+    """Let SQLite wait a shorter time for its write lock; outside of a transaction, since one begins by taking it."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver.execute(f"PRAGMA busy_timeout = {_BRIEF}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000}")
 
 
 def lost_to_another(error: DBAPIError) -> bool:

@@ -21,6 +21,8 @@ from windsock.spec import Filter
 
 ANY = "~"
 _COMPARE = {"=": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+#: The longest text that any column holds which a pattern may be for; SQLite fails at 50,000 bytes.
+_LONGEST_PATTERN = 3000
 _DEFAULT_PAGE = {"limit": ("windsock", "default_page_limit"), "page_limit": ("api", "fallback_page_limit")}
 
 
@@ -60,6 +62,8 @@ def condition(plan: Plan, wanted: Filter, value: Any) -> ColumnElement[bool]:
     if wanted.comparison in ("in", "not in"):
         return _among(column, value.split(",") if isinstance(value, str) else value, wanted.comparison == "in")
     if wanted.comparison == "like":
+        if len(value) > _LONGEST_PATTERN:
+            raise BadRequest(f"A pattern has {len(value)} characters; it may have {_LONGEST_PATTERN}")
         return column.ilike(f"%{value}%")
     return _COMPARE[wanted.comparison](column, value)
 

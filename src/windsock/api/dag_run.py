@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from windsock.api.dataset import event_schema
 from windsock.db import execute
 from windsock.lifecycle import clearing, notes, selection, states
+from windsock.lifecycle.datasets import hide_sources
 from windsock.lifecycle.trigger import trigger
 from windsock.listing import page
 from windsock.models import DagRun, DatasetEvent, SlaMiss
@@ -92,6 +93,7 @@ def get_upstream_dataset_events(dag_id: str, dag_run_id: str) -> dict[str, Any]:
     plan = plan_of(event_schema)
     consumers = DatasetEvent.created_dagruns.any((DagRun.dag_id == dag_id) & (DagRun.run_id == dag_run_id))
     events = plan.fetch(plan.join(select(DatasetEvent)).where(consumers).order_by(DatasetEvent.id))
+    hide_sources(events)
     return {"dataset_events": events, "total_entries": len(events)}
 
 

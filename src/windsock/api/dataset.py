@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, delete, or_, select
 
 from windsock import access, db
 from windsock.errors import NotFound
-from windsock.lifecycle.datasets import report_update
+from windsock.lifecycle.datasets import SOURCE, hide_sources, report_update
 from windsock.listing import page
 from windsock.models import (
     DagRun,
@@ -111,10 +111,17 @@ def get_datasets(dag_ids: str | None = None, **query: Any) -> dict[str, Any]:
     statement = select(Dataset)
     if dag_ids:
         named = dag_ids.split(",")
-        consumed = Dataset.consuming_dags.any(DagScheduleDatasetReference.dag_id.in_(named))
-        produced = Dataset.producing_tasks.any(TaskOutletDatasetReference.dag_id.in_(named))
-        statement = statement.where(or_(consumed, produced))
+        statement = statement.where(
+            or_(
+                Dataset.consuming_dags.any(_is_one_of(named, DagScheduleDatasetReference.dag_id)),
+                Dataset.producing_tasks.any(_is_one_of(named, TaskOutletDatasetReference.dag_id)),
+            )
+        )
     return page(statement, dataset_schema, query)
+
+
+def _is_one_of(named: list[str], dag_id: Any) -> ColumnElement[bool]:
+    return dag_id.in_(named) & access.touches(dag_id)
 
 
 def get_dataset(uri: str) -> dict[str, Any]:
@@ -123,8 +130,13 @@ def get_dataset(uri: str) -> dict[str, Any]:
 
 
 def get_dataset_events(**query: Any) -> dict[str, Any]:
-    """List events of datasets."""
-    return page(select(DatasetEvent), event_schema, query)
+    """List events of datasets; a filter by the source finds those of readable DAGs only."""
+    statement = select(DatasetEvent)
+    if any(query.get(name) is not None for name in SOURCE):
+        statement = statement.where(access.touches(DatasetEvent.source_dag_id))
+    found = page(statement, event_schema, query)
+    hide_sources(found["dataset_events"])
+    return found
 
 
 def _queued(**wanted: Any) -> dict[str, Any]:

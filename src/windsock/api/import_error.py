@@ -8,12 +8,16 @@ from marshmallow import fields
 from sqlalchemy import Select, select
 
 from windsock import access, db
-from windsock.context import caller
+from windsock.context import context
 from windsock.listing import page
 from windsock.models import Dag, DagImportError
-from windsock.rows import RowSchema, Timestamp, one
+from windsock.rows import Derived, RowSchema, Timestamp, one
 
 _REDACTED = "Redacted: this file also holds DAGs that you may not read"
+
+
+def _without_secrets(trace: str | None) -> str | None:
+    return None if trace is None else context.vault.masker.mask_code(trace)
 
 
 class ImportErrorSchema(RowSchema):
@@ -23,21 +27,16 @@ class ImportErrorSchema(RowSchema):
     import_error_id = fields.Integer(attribute="id")
     timestamp = Timestamp()
     filename = fields.String()
-    stack_trace = fields.String(attribute="stacktrace")
+    stack_trace = Derived(_without_secrets, "stacktrace")
 
 
 import_error_schema = ImportErrorSchema()
 
 
-def _reads_all() -> bool:
-    who = caller()
-    return who is None or who.may("can_read", "DAGs")
-
-
 def _visible() -> Select[Any]:
     """Errors of files that hold a DAG which the caller may read; of all files for who may read all DAGs."""
     statement = select(DagImportError)
-    if _reads_all():
+    if access.touches_all():
         return statement
     files = access.scope(select(Dag.fileloc), Dag)
     return statement.where(DagImportError.filename.in_(files))
@@ -45,7 +44,7 @@ def _visible() -> Select[Any]:
 
 def _redact(items: list[dict[str, Any]]) -> None:
     """A stack trace shows the code of the whole file, so hide those of files with DAGs that the caller may not read."""
-    if _reads_all() or not items:
+    if access.touches_all() or not items:
         return
     own = access.scope(select(Dag.dag_id), Dag)
     names = [item["filename"] for item in items]

@@ -20,6 +20,11 @@ from windsock.situation import gather
 from windsock.text_forms import executor_config_text, trigger_kwargs_text
 
 
+def _rendered(found: Any) -> Any:
+    """Airflow masks what it renders, but releases before 2.3.1 did not, and later ones masked texts only."""
+    return {} if found is None else context.vault.masker.mask(found)
+
+
 class SlaMissSchema(RowSchema):
     """An SLA that was missed."""
 
@@ -101,7 +106,7 @@ class TaskInstanceSchema(PresentTrySchema):
     execution_date = Timestamp(attribute="dag_run.execution_date")
     sla_miss = fields.Nested(SlaMissSchema)
     rendered_map_index = fields.String()
-    rendered_fields = Derived(lambda found: {} if found is None else found, "rendered.rendered_fields")
+    rendered_fields = Derived(_rendered, "rendered.rendered_fields")
     trigger = fields.Nested(TriggerSchema)
     triggerer_job = fields.Nested(JobSchema, attribute="trigger.triggerer_job")
     note = fields.String(attribute="note_row.content")

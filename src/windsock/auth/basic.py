@@ -15,6 +15,7 @@ from flask import Request
 from sqlalchemy import String, bindparam, func, or_
 from werkzeug.security import check_password_hash
 
+from windsock import logins
 from windsock.access import Caller, find_caller
 from windsock.models import User
 
@@ -38,8 +39,15 @@ def authenticate(request: Request) -> Caller | None:
     if "\0" in given.username:  # no database stores one, and PostgreSQL refuses to compare with one
         return None
     found = find_caller(_NAMED, name=given.username)
-    stored = found.password if found is not None and found.active and found.password else _NOBODY
-    return found if _matches(given.username, given.password, stored) else None
+    known = found if found is not None and found.active else None
+    matches = _matches(given.username, given.password, (known and known.password) or _NOBODY)
+    if known is None:
+        return None
+    if not matches:
+        logins.count_failure(known.id)
+        return None
+    logins.count_success(known.id, known.last_login)
+    return known
 
 
 def _matches(name: str, password: str, stored: str) -> bool:

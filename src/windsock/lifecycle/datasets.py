@@ -1,4 +1,4 @@
-"""What an update of a dataset leaves for the scheduler."""
+"""What an update of a dataset leaves for the scheduler, and who may see where it came from."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from windsock.spec import Permission
 
 #: What the caller needs on a DAG to trigger it, and so to have it queued.
 TRIGGER = (Permission("can_edit", "DAGs"), Permission("can_create", "DAG Runs"))
+#: Members of an event that tell what made it.
+SOURCE = ("source_dag_id", "source_task_id", "source_run_id", "source_map_index")
 
 
 def report_update(uri: str, extra: dict[str, Any]) -> DatasetEvent:
@@ -30,6 +32,18 @@ def report_update(uri: str, extra: dict[str, Any]) -> DatasetEvent:
     queued = [{"dataset_id": dataset.id, "target_dag_id": dag_id} for dag_id in _consumers(dataset.id)]
     add_missing(DatasetDagRunQueue, queued)
     return event
+
+
+def hide_sources(events: list[dict[str, Any]]) -> None:
+    """Make the source of dumped events null where the caller may not read its DAG."""
+    if access.touches_all() or not events:
+        return
+    shown = DatasetEvent.id.in_([event["id"] for event in events])
+    foreign = select(DatasetEvent.id).where(shown, ~access.touches(DatasetEvent.source_dag_id))
+    hidden = set(db.execute(foreign).scalars())
+    for event in events:
+        if event["id"] in hidden:
+            event.update(dict.fromkeys(SOURCE))
 
 
 def _consumers(dataset_id: int) -> list[str]:
