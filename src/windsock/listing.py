@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, inspect, or_
 from werkzeug.urls import iri_to_uri
 
 from windsock import access, db
+from windsock.access import ANY
 from windsock.context import context
 from windsock.context import operation as current
 from windsock.errors import BadRequest
@@ -19,7 +20,6 @@ from windsock.plans import Plan, plan_of
 from windsock.rows import RowSchema, chosen
 from windsock.spec import Filter
 
-ANY = "~"
 _COMPARE = {"=": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 #: The longest text that any column holds which a pattern may be for; SQLite fails at 50,000 bytes.
 _LONGEST_PATTERN = 3000

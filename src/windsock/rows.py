@@ -118,8 +118,12 @@ def show(schema: RowSchema, row: Any) -> dict[str, Any]:
     except IntegrityError as error:
         what = f"There is already a {schema.model.__name__} with {unique}"
         raise AlreadyExists(what) from error
-    keys = {column.name: getattr(row, column.name) for column in inspect(schema.model).primary_key}
-    return read(schema, **keys)
+    return _now(schema, row)
+
+
+def _now(schema: RowSchema, row: Any) -> dict[str, Any]:
+    """A row of this transaction, dumped as the database has it."""
+    return read(schema, **{column.name: getattr(row, column.name) for column in inspect(schema.model).primary_key})
 
 
 def _unique(schema: RowSchema, row: Any) -> str:
@@ -174,7 +178,7 @@ def accepted(row: Any, schema: RowSchema, body: dict[str, Any], mask: list[str] 
     if mask is not None:
         return {name: body[name] for name in mask}
     if only_shown & body.keys():
-        now = read(schema, **{column.name: getattr(row, column.name) for column in inspect(schema.model).primary_key})
+        now = _now(schema, row)
         for name in sorted(only_shown & body.keys()):
             if to_json(body[name]) != to_json(now[name]):
                 raise BadRequest(f"Member {name!r} is read-only; leave it out or as it is")

@@ -14,6 +14,7 @@ from windsock.context import context
 from windsock.dagdoc import DagDoc
 from windsock.db import execute
 from windsock.models import Dag, DagRun, Pool, PoolUsage, TaskInstance, TaskMap, TaskReschedule, XCom
+from windsock.models.usage import occupied
 from windsock.text_forms import xcom_native
 from windsock.triggerrules import Instance
 
@@ -75,8 +76,8 @@ def _own(key: dict[str, Any]) -> Any:
 def _open_slots(own: Row[Any]) -> float | None:
     if own.slots is None:
         return None
-    held = (own.running or 0) + (own.queued or 0) + ((own.deferred or 0) if own.include_deferred else 0)
-    return math.inf if own.slots < 0 else own.slots - held
+    taken = occupied(own.running, own.queued, own.deferred, own.include_deferred)
+    return math.inf if own.slots < 0 else own.slots - taken
 
 
 def _instances(dag_id: str, run_id: str) -> list[Instance]:

@@ -12,11 +12,12 @@ from sqlalchemy import Select, select
 from sqlalchemy import update as sql_update
 
 from windsock import access, db
+from windsock.access import ANY
 from windsock.context import context
 from windsock.definitions import definition
 from windsock.errors import BadRequest, NotFound, PermissionDenied, not_yet_served
 from windsock.lifecycle import clearing, deletion, selection, states
-from windsock.listing import ANY, page
+from windsock.listing import page
 from windsock.models import Dag, DagPriorityParsingRequest, DagTag
 from windsock.rows import Derived, RowSchema, Timestamp, add_missing, fetch, read, update
 

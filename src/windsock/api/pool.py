@@ -10,6 +10,7 @@ from sqlalchemy import select
 from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.models import Pool
+from windsock.models.usage import occupied
 from windsock.rows import Derived, RowSchema, create, fetch, read, remove, update
 
 
@@ -17,13 +18,9 @@ def _zero(held: int | None) -> int:
     return held or 0
 
 
-def _occupied(running: int | None, queued: int | None, deferred: int | None, include_deferred: bool) -> int:
-    return (running or 0) + (queued or 0) + (_zero(deferred) if include_deferred else 0)
-
-
 def _open(slots: int | None, *held: Any) -> int | None:
     """Free slots; None for a pool without a limit, which has -1 slots (`airflow/models/pool.py`)."""
-    return None if slots == -1 else (slots or 0) - _occupied(*held)
+    return None if slots == -1 else (slots or 0) - occupied(*held)
 
 
 _HELD = ("usage.running", "usage.queued", "usage.deferred", "include_deferred")
@@ -37,7 +34,7 @@ class PoolSchema(RowSchema):
     slots = fields.Integer()
     description = fields.String()
     include_deferred = fields.Boolean()
-    occupied_slots = Derived(_occupied, *_HELD)
+    occupied_slots = Derived(occupied, *_HELD)
     running_slots = Derived(_zero, "usage.running")
     queued_slots = Derived(_zero, "usage.queued")
     scheduled_slots = Derived(_zero, "usage.scheduled")

@@ -7,9 +7,10 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import select
 
+from windsock.access import ANY
 from windsock.context import context
 from windsock.errors import BadRequest
-from windsock.listing import ANY, page
+from windsock.listing import page
 from windsock.models import XCom
 from windsock.rows import Derived, RowSchema, Timestamp, read
 from windsock.text_forms import xcom_native, xcom_text

@@ -18,6 +18,11 @@ def _held(state: str) -> Any:
     return func.sum(case((TaskInstance.state == state, TaskInstance.pool_slots), else_=0)).label(state)
 
 
+def occupied(running: int | None, queued: int | None, deferred: int | None, include_deferred: bool | None) -> int:
+    """Slots that are taken; deferred task instances take some only where the pool says so."""
+    return (running or 0) + (queued or 0) + ((deferred or 0) if include_deferred else 0)
+
+
 class PoolUsage(Base):
     """Slots held in each of the states that count, for pools in which any are held."""
 
