@@ -112,6 +112,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("triggerer", "triggerer_health_check_threshold", "int", "30",
             "Seconds without a heartbeat after which the triggerer is unhealthy."),
     Setting("windsock", "default_page_limit", "int", "25", "Page size of a list when `limit` is absent or 0."),
+    Setting("windsock", "anonymous_role", "str", "",
+            "Role of requests that bring no credentials. Empty: they are refused."),
     Setting("windsock", "created_status", "int", "201",
             "Status of a successful create. 200 serves clients that accept nothing else."),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from flask import Request, current_app, g
 from werkzeug.local import LocalProxy
 
 if TYPE_CHECKING:
-    from windsock.access import Caller
+    from windsock.callers import Caller
     from windsock.config import Config
     from windsock.crypto import Vault
     from windsock.db import Database

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, inspect, or_
 from werkzeug.urls import iri_to_uri
 
 from windsock import access, db
-from windsock.access import ANY
+from windsock.callers import ANY
 from windsock.context import context
 from windsock.context import operation as current
 from windsock.errors import BadRequest

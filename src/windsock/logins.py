@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, func, or_, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from windsock import db
+from windsock.callers import Caller
 from windsock.context import context
 from windsock.models import User
 
@@ -28,26 +29,26 @@ _COUNT = func.coalesce(User.login_count, 0)
 _FAILED = func.coalesce(User.fail_login_count, 0)
 
 
-def count_success(user_id: int, last_login: datetime | None) -> None:
-    """Note that the user signed in, unless `last_login` (naive, local, as stored) is within the last minute."""
-    now = datetime.now()
+def count_success(known: Caller) -> None:
+    """Note that a user signed in, unless the stored `last_login` is within the last minute."""
+    now, last_login = datetime.now(), known.last_login
     if last_login is not None and now - _PAUSE <= last_login <= now + _AHEAD:
         return
     due = or_(User.last_login.is_(None), User.last_login < now - _PAUSE, User.last_login > now + _AHEAD)
-    _store(user_id, due, login_count=_COUNT + 1, last_login=now, fail_login_count=0)
+    _store(known, due, login_count=_COUNT + 1, last_login=now, fail_login_count=0)
 
 
-def count_failure(user_id: int) -> None:
+def count_failure(known: Caller) -> None:
     """Note a wrong password for a known, active user."""
-    _store(user_id, login_count=_COUNT, fail_login_count=_FAILED + 1)
+    _store(known, login_count=_COUNT, fail_login_count=_FAILED + 1)
 
 
-def _store(user_id: int, *conditions: ColumnElement[bool], **values: object) -> None:
+def _store(known: Caller, *conditions: ColumnElement[bool], **values: object) -> None:
     database = context.database
     if time.monotonic() < _refused.get(database, 0):
         return
     try:
-        db.execute_alone(update(User).where(User.id == user_id, *conditions).values(values))
+        db.execute_alone(update(User).where(User.id == known.id, *conditions).values(values))
     except SQLAlchemyError as error:
         _refused[database] = time.monotonic() + _PAUSE.total_seconds()
         cause = error.orig if isinstance(error, DBAPIError) else type(error).__name__

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from windsock.access import PER_DAG
+from windsock.grants import PER_DAG
 from windsock.models import Action, Permission, Resource, Role, role_permission
 from windsock.security_defaults import ACTIONS, DEFAULT_ROLES, default_permissions, default_resources
 

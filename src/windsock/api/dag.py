@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from flask import Response
-from itsdangerous import BadData, URLSafeSerializer
 from marshmallow import fields
 from sqlalchemy import Select, select
 from sqlalchemy import update as sql_update
 
-from windsock import access, db
-from windsock.access import ANY
-from windsock.context import context
+from windsock import db, sources
+from windsock.callers import ANY
 from windsock.definitions import definition
-from windsock.errors import BadRequest, NotFound, PermissionDenied, not_yet_served
+from windsock.errors import BadRequest, NotFound
 from windsock.lifecycle import clearing, deletion, selection, states
 from windsock.listing import page
 from windsock.models import Dag, DagPriorityParsingRequest, DagTag
@@ -24,16 +21,6 @@ from windsock.rows import Derived, RowSchema, Timestamp, add_missing, fetch, rea
 
 def _owners(owners: str | None) -> list[str]:
     return owners.split(",") if owners else []
-
-
-def _file_token(fileloc: str | None) -> str:
-    """The file's path, signed as Airflow's web server signs it."""
-    return _signed(context.config.get("webserver", "secret_key"), fileloc)
-
-
-@lru_cache(10_000)
-def _signed(key: str, fileloc: str | None) -> str:
-    return str(URLSafeSerializer(key).dumps(fileloc))
 
 
 #: Members of a RelativeDelta: those that shift a date, and those that replace a part of it.
@@ -80,7 +67,7 @@ class DagSchema(RowSchema):
     pickle_id = Derived(lambda number: None if number is None else str(number), "pickle_id")
     default_view = fields.String()
     fileloc = fields.String()
-    file_token = Derived(_file_token, "fileloc")
+    file_token = Derived(sources.file_token, "fileloc")
     owners = Derived(_owners, "owners")
     description = fields.String()
     schedule_interval = Derived(_schedule, "schedule_interval")
@@ -186,26 +173,17 @@ def delete_dag(dag_id: str) -> None:
 
 def reparse_dag_file(file_token: str) -> Response:
     """Ask the processor to parse a file next; the caller must be allowed to edit all of its DAGs."""
-    fileloc = _fileloc(file_token)
-    inside = select(Dag.dag_id).where(Dag.fileloc == fileloc)
-    dag_ids = db.execute(inside).scalars().all()
-    if not dag_ids:
-        raise NotFound("No DAG is defined in the file of this token; take file_token from a DAG")
-    if len(db.execute(access.scope(inside, Dag)).all()) < len(dag_ids):
-        raise PermissionDenied("The file defines DAGs that you may not edit (DAGs.can_edit)")
+    fileloc = sources.file_of(file_token)
     new = add_missing(DagPriorityParsingRequest, [{"fileloc": fileloc}])
     return Response("" if new else "Duplicate request", 201, content_type="text/plain")
 
 
-def _fileloc(token: str) -> str:
-    """The path in a file's token. Raises NotFound for one that this server did not sign."""
-    try:
-        found = URLSafeSerializer(context.config.get("webserver", "secret_key")).loads(token)
-    except BadData:
-        found = None
-    if not isinstance(found, str):
-        raise NotFound("This is no token of a file; take file_token from a DAG")
-    return found
+def get_dag_source(file_token: str) -> Response | dict[str, str]:
+    """Show the text of a file; the caller must be allowed to read all of its DAGs."""
+    content = sources.source_of(sources.file_of(file_token))
+    if preferred("text/plain", "application/json") == "application/json":
+        return {"content": content}
+    return Response(content, content_type="text/plain; charset=utf-8")
 
 
 def post_clear_task_instances(dag_id: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -216,6 +194,3 @@ def post_clear_task_instances(dag_id: str, body: dict[str, Any]) -> dict[str, An
 def post_set_task_instances_state(dag_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Set the state of a task in one run or more; `dry_run`, the default, only names the instances."""
     return {"task_instances": [selection.reference(found) for found in states.by_form(dag_id, body)]}
-
-
-get_dag_source = not_yet_served

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import select
 
-from windsock.access import ANY
+from windsock.callers import ANY
 from windsock.context import context
 from windsock.errors import BadRequest
 from windsock.listing import page

@@ -16,7 +16,7 @@ from sqlalchemy import String, bindparam, func, or_
 from werkzeug.security import check_password_hash
 
 from windsock import logins
-from windsock.access import Caller, find_caller
+from windsock.callers import Caller, find_caller
 from windsock.models import User
 
 #: Checked when there is no such user, so that the answer takes as long as for a wrong password.
@@ -44,9 +44,9 @@ def authenticate(request: Request) -> Caller | None:
     if known is None:
         return None
     if not matches:
-        logins.count_failure(known.id)
+        logins.count_failure(known)
         return None
-    logins.count_success(known.id, known.last_login)
+    logins.count_success(known)
     return known
 
 

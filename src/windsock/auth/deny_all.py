@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Request
 
-from windsock.access import Caller
+from windsock.callers import Caller
 
 
 def authenticate(request: Request) -> Caller | None:

@@ -19,7 +19,7 @@ from itsdangerous import BadData, Signer, URLSafeTimedSerializer
 from sqlalchemy import Integer, String, bindparam, select
 
 from windsock import db
-from windsock.access import Caller, find_caller
+from windsock.callers import Caller, find_caller
 from windsock.context import context
 from windsock.models import User, WebSession
 
