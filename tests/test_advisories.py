@@ -5,28 +5,40 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import select, update
+from werkzeug.wrappers import Response as Reply
 
+import cookies
 import factories as f
-from clients import API, PASSWORD, PASSWORD_HASH, signed_in
+import issuers
+from clients import API, PASSWORD, PASSWORD_HASH, SETTINGS, credentials, signed_in
+from logservers import log_server
 from problems import assert_problem
-from windsock import operations, spec
-from windsock.config import Config
-from windsock.errors import not_yet_served
-from windsock.models import DagRun, DatasetDagRunQueue, Log, Pool, TaskInstance, User, Variable
+from windsock import accounts, spec, tokens
+from windsock.app import create_app
+from windsock.config import Config, ConfigError
+from windsock.models import DagRun, DatasetDagRunQueue, Log, LogTemplate, Pool, TaskInstance, User, Variable, WebSession
+from windsock.models.token import token_table
+from windsock.sources import location_hash
 from windsock.spec import Operation
 from worlds import World, world
 
-HANDLERS = operations.handlers()
 OPERATIONS = spec.operations()
-SERVED = [o for o in OPERATIONS.values() if HANDLERS[o.id] is not not_yet_served]
-READS = [o for o in SERVED if not o.audit and o.id != "test_connection"]
+SERVED = list(OPERATIONS.values())
+#: Refused to everybody unless a setting allows it.
+SWITCHED_OFF = {"get_config", "get_value", "test_connection"}
+READS = [o for o in SERVED if not o.audit and o.id not in SWITCHED_OFF]
 PUBLIC = {"get_health", "get_version"}
+BACKENDS, FORM, SECRET_KEY = ("api", "auth_backends"), ("webserver", "session_backend"), ("webserver", "secret_key")
 MINE, THEIRS = f.DAG_ID, "dag_of_another_team"
 RUN = f"{API}/dags/{MINE}/dagRuns/{quote(f.RUN_ID)}"
 TASK = f"{RUN}/taskInstances/{f.TASK_ID}"
@@ -87,7 +99,8 @@ def text(response: Any) -> str:
 # ---------------------------------------------------------------- whose rows
 def test_cve_2026_28563_and_48891_and_40963_and_41014_no_answer_names_a_foreign_dag(two_teams, team, client):
     asked = {o.id: ask(team, o, two_teams.url(o)) for o in READS}
-    assert {name: r.status_code for name, r in asked.items()} == dict.fromkeys(asked, 200)
+    refused = {"get_dag_source": 403}  # the file holds a DAG of theirs, too
+    assert {name: r.status_code for name, r in asked.items()} == dict.fromkeys(asked, 200) | refused
     assert [name for name, response in asked.items() if THEIRS in text(response)] == []
     complete = {o.id for o in READS if THEIRS in text(ask(client, o, two_teams.url(o)))}
     assert complete >= {"get_dags", "get_datasets", "get_dataset", "get_dataset_events", "get_event_logs"}
@@ -200,6 +213,138 @@ def test_cve_2026_45426_a_right_on_a_dag_is_none_on_those_whose_ids_begin_alike(
     assert client.get(f"{API}/dags").get_json()["total_entries"] == 1
 
 
+# ---------------------------------------------------------------- task logs
+@pytest.fixture
+def logs_of(tmp_path, make_app, as_user):
+    """`logs_of(template)`: a log folder beside a file with a secret, and an administrator's client over it."""
+    base = tmp_path / "logs"
+    base.mkdir()
+    for name in ("secret.log", "x.log"):
+        (tmp_path / name).write_text(SECRET)
+
+    def logs_of(template: str | None = None, more: Any = (), **who: Any) -> tuple[Path, Any]:
+        settings = {("logging", "base_log_folder"): base, **dict(more)}
+        settings |= {("logging", "log_filename_template"): template} if template else {}
+        return base, as_user(*(() if who else ("Admin",)), of=make_app(settings), **who)
+
+    return logs_of
+
+
+@pytest.mark.parametrize("template", ["{{ ti.run_id }}.log", "{{ ti.dag_id }}/{{ ti.run_id }}.log", "{run_id}.log"])
+@pytest.mark.parametrize("run_id", ["../secret", "../../secret", "x/../../secret", "/..//../secret", "{outside}/x"])
+def test_cve_2023_22887_no_id_leads_out_of_the_log_folder(template, run_id, add, logs_of):
+    base, client = logs_of(template)
+    run_id = run_id.format(outside=base.parent)
+    (base / "x").mkdir()
+    (base / MINE).mkdir()
+    add(f.dag(), f.dag_run(run_id=run_id), f.task_instance(run_id=run_id))
+    url = f"{API}/dags/{MINE}/dagRuns/{quote(run_id, safe='')}/taskInstances/{f.TASK_ID}/logs/1"
+    for accept in ("text/plain", "application/json"):
+        response = client.get(url, headers={"Accept": accept})
+        assert response.status_code in (200, 404) and SECRET not in text(response)
+        assert ".." not in run_id or response.status_code == 404
+
+
+@pytest.mark.parametrize("linked", ["file", "folder", "sibling"])
+def test_cve_2023_22887_no_link_leads_out_of_the_log_folder(linked, task, logs_of):
+    base, client = logs_of("{{ ti.dag_id }}/{{ ti.task_id }}.log")
+    outside = base.parent / "elsewhere"
+    outside.mkdir()
+    (outside / f"{f.TASK_ID}.log").write_text(SECRET)
+    if linked == "folder":
+        (base / MINE).symlink_to(outside)
+    else:
+        (base / MINE).mkdir()
+        (base / MINE / f"{f.TASK_ID}.log{'.1' if linked == 'sibling' else ''}").symlink_to(base.parent / "secret.log")
+    assert client.get(f"{TASK}/logs/1").status_code == 200
+    assert SECRET not in text(client.get(f"{TASK}/logs/1"))
+    (base / MINE).unlink() if linked == "folder" else None
+    (base / MINE).mkdir(exist_ok=True)
+    (base / MINE / f"{f.TASK_ID}.log.2").write_text("a file of its own")
+    assert "a file of its own" in text(client.get(f"{TASK}/logs/1"))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ ti.__class__ }}.log",
+        "{{ ti.__init__.__globals__['os'].popen('touch MARK').read() }}",
+        "{{ dag_run.execution_date.__class__ }}",
+        "{{ (ti|attr('__class__')) }}",
+        "{{ ti['__class__'] }}",
+        "{{ lipsum.__globals__['os'].system('touch MARK') }}",
+        "{{ cycler.__init__.__globals__.os.system('touch MARK') }}",
+        "{{ self._TemplateReference__context }}",
+        "{% for x in range(1000000000) %}{{ x }}{% endfor %}",
+        "{{ 'a' * 1000000000 }}",
+        "{{ 'a'.ljust(1000000000) }}",
+        "{% set x = ti %}{{ x.dag_id }}",
+        "{% include '/etc/passwd' %}{{ 1 }}",
+        "{dag_id.__class__}",
+        "{dag_id:>1000000000}",
+        "{dag_id!r:{try_number}}",
+    ],
+)
+def test_cve_2024_56373_a_template_of_the_database_is_no_way_to_run_code(template, add, logs_of):
+    base, client = logs_of(more={("logging", "use_historical_filename_templates"): True})
+    stored = add(LogTemplate(filename=template.replace("MARK", str(base / "mark")), elasticsearch_id=""))
+    add(f.dag(), f.dag_run(log_template_id=stored.id), f.task_instance())
+    response = client.get(f"{TASK}/logs/1", headers={"Accept": "text/plain"})
+    assert response.status_code == 200
+    assert "*** Could not read logs: the template of log file names is refused" in text(response)
+    assert "<class" not in text(response) and not (base / "mark").exists()
+
+
+def test_cve_2021_35936_a_log_server_is_asked_only_if_listed_and_with_a_signature(add, logs_of):
+    add(f.dag(), f.dag_run(), f.task_instance(hostname="127.0.0.1", state="running"))
+    key = str(SETTINGS["webserver", "secret_key"])
+    with log_server(key, lambda path: Reply(f"served {path}")) as server:
+        port = {("logging", "worker_log_server_port"): server.port}
+        for hosts in ("", "worker-1", "*", "127.0.0", "*.127.0.0.1"):
+            _, client = logs_of(more=port | {("windsock", "log_server_hosts"): hosts})
+            assert "served" not in text(client.get(f"{TASK}/logs/1")).replace("read served logs", "")
+        assert server.asked == []
+        _, client = logs_of(more=port | {("windsock", "log_server_hosts"): "127.0.0.1"})
+        assert "served dag_id=" in text(client.get(f"{TASK}/logs/1"))
+        assert [path for path, claims in server.asked if claims["filename"] == path] == [server.asked[0][0]]
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/json", "text/html, */*;q=0.1"])
+def test_cve_2024_32077_hostile_text_in_a_log_is_never_a_page(accept, task, logs_of):
+    base, client = logs_of("{{ ti.task_id }}.log")
+    (base / f"{f.TASK_ID}.log").write_text("<script>alert(1)</script>\r\n\r\nHTTP/1.1 200 OK\r\nX: y\n")
+    response = client.get(f"{TASK}/logs/1", headers={"Accept": accept})
+    assert "<script>" in text(response) and response.mimetype in ("text/plain", "application/json")
+    assert response.headers["X-Content-Type-Options"] == "nosniff" and "X" not in response.headers
+
+
+def test_cve_2026_45426_a_token_for_the_log_of_a_dag_opens_none_of_those_that_begin_alike(add, logs_of):
+    base, client = logs_of("{{ ti.dag_id }}")
+    for dag_id in ("dag_a", "dag_attacker"):
+        add(f.dag(dag_id), f.dag_run(dag_id), f.task_instance(dag_id))
+        (base / dag_id).write_text(f"log of {dag_id}")
+    url = f"{API}/dags/dag_a/dagRuns/{quote(f.RUN_ID)}/taskInstances/{f.TASK_ID}/logs/1"
+    assert "log of dag_attacker" not in text(client.get(url))
+    _, reader = logs_of("{{ ti.dag_id }}", permissions=["DAG:dag_a.can_read", "Task Logs.can_read"])
+    found = reader.get(url).get_json()
+    assert "log of dag_a" in found["content"]
+    foreign = reader.get(url.replace("dag_a", "dag_attacker"), query_string={"token": found["continuation_token"]})
+    assert_problem(foreign, 403, "dag_attacker")
+
+
+def test_cve_2026_45426_a_request_to_a_log_server_is_signed_for_one_file(add, logs_of):
+    key = str(SETTINGS["webserver", "secret_key"])
+    with log_server(key, lambda path: Reply(f"served {path}")) as server:
+        more = {("logging", "worker_log_server_port"): server.port, ("windsock", "log_server_hosts"): "127.0.0.1"}
+        _, client = logs_of(more=more)
+        for dag_id in ("dag_a", "dag_attacker"):
+            add(f.dag(dag_id), f.dag_run(dag_id), f.task_instance(dag_id, hostname="127.0.0.1"))
+            client.get(f"{API}/dags/{dag_id}/dagRuns/{quote(f.RUN_ID)}/taskInstances/{f.TASK_ID}/logs/1")
+    assert len({claims["filename"] for _, claims in server.asked}) == 2
+    assert all(claims["filename"] == path for path, claims in server.asked)
+
+
 # ---------------------------------------------------------------- who may change what
 def test_cve_2021_45230_a_run_needs_the_right_to_edit_its_dag(task, as_user):
     client = as_user(permissions=["DAG Runs.can_create", f"DAG:{MINE}.can_read"])
@@ -287,15 +432,78 @@ def test_cve_2023_37379_connections_are_not_tested_unless_a_setting_allows_it(cl
     assert_problem(response, 403, "test_connection")
 
 
-def test_cve_2026_49296_a_shared_file_needs_the_right_on_all_of_its_dags(two_teams, team):
+def test_cve_2023_37379_a_test_sends_no_stored_secret_and_asks_for_the_right_to_create(make_app, as_user, add):
+    add(f.connection("mine", password=SECRET, extra=json.dumps({"api_key": SECRET})))
+    app = make_app({("core", "test_connection"): "Enabled"})
+    reader = as_user(permissions=["Connections.can_read", "Connections.can_edit"], of=app)
+    body = {"connection_id": "mine", "conn_type": "http", "host": "127.0.0.1", "port": 1}
+    assert_problem(reader.post(f"{API}/connections/test", json=body), 403, "Connections.can_create")
+    admin = as_user("Admin", of=app)
+    for masked in ({"password": "***"}, {"extra": '{"api_key": "***"}'}):
+        assert_problem(admin.post(f"{API}/connections/test", json={**body, **masked}), 400, *masked)
+    failed = admin.post(f"{API}/connections/test", json=body)
+    assert failed.get_json()["status"] is False
+    assert SECRET not in text(failed)
+
+
+# ---------------------------------------------------------------- the configuration
+CONFIG_PATHS = ("/config", "/config?section=core", "/config/section/core/option/fernet_key")
+#: Known to be sensitive by Airflow or a provider, whose package need not be there.
+SENSITIVE_OPTIONS = (
+    ("core", "fernet_key"), ("database", "sql_alchemy_conn"), ("celery", "broker_url"), ("celery", "result_backend"),
+    ("celery", "flower_basic_auth"), ("celery_broker_transport_options", "sentinel_kwargs"),
+    ("opensearch", "password"), ("keycloak_auth_manager", "client_secret"), ("secrets", "backend_kwargs"),
+    ("sentry", "sentry_dsn"), ("smtp", "smtp_password"), ("webserver", "secret_key"), ("my_provider", "api_token"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CONFIG_PATHS)
+@pytest.mark.parametrize("role", ["Admin", "Op", "Viewer"])
+def test_cve_2021_26559_nobody_reads_a_configuration_that_is_not_exposed(role, path, make_app, as_user):
+    for settings in ({}, {("webserver", "expose_config"): "False"}):
+        assert_problem(as_user(role, of=make_app(settings)).get(API + path), 403)
+
+
+@pytest.mark.parametrize("mode", ["True", "non-sensitive-only", "NON-SENSITIVE-ONLY"])
+def test_cve_2023_35005_and_45348_and_46288_and_2024_31869_secrets_of_the_configuration_are_hidden(
+    mode, make_app, make_user
+):
+    fernet_key = Config(SETTINGS).get("core", "fernet_key")
+    secrets = dict.fromkeys(SENSITIVE_OPTIONS, SECRET) | {
+        ("core", "fernet_key"): fernet_key,
+        ("database", "sql_alchemy_conn"): f"sqlite:///{SECRET}.db",
+    }
+    app = make_app({**secrets, ("webserver", "expose_config"): mode})
+    admin = signed_in(app, make_user("Admin").username)
+    single = [f"/config/section/{section}/option/{option}" for section, option in SENSITIVE_OPTIONS]
+    sections = [f"/config?section={section}" for section, _ in SENSITIVE_OPTIONS]
+    for path in ["/config", *sections, *single]:
+        for accept in ("text/plain", "application/json"):
+            response = admin.get(API + path, headers={"Accept": accept})
+            assert response.status_code == 200
+            shown = text(response)
+            assert "< hidden >" in shown and SECRET not in shown and fernet_key not in shown, path
+
+
+def test_cve_2026_49296_a_shared_file_needs_the_right_on_all_of_its_dags(two_teams, team, client):
     token = team.get(f"{API}/dags/{MINE}").get_json()["file_token"]
     assert_problem(team.put(f"{API}/parseDagFile/{token}"), 403)
+    assert_problem(team.get(f"{API}/dagSources/{token}"), 403)
+    assert client.get(f"{API}/dagSources/{token}").status_code == 200
 
 
 @pytest.mark.parametrize("forge", [lambda t: t[:-2], lambda t: "Ii9ldGMvcGFzc3dkIg.AAAA", lambda t: f"x{t}"])
 def test_cve_2023_50944_a_forged_token_of_a_file_is_not_taken(forge, task, client):
     token = client.get(f"{API}/dags/{MINE}").get_json()["file_token"]
     assert_problem(client.put(f"{API}/parseDagFile/{forge(token)}"), 404)
+    assert_problem(client.get(f"{API}/dagSources/{forge(token)}"), 404)
+
+
+def test_cve_2023_50944_the_source_of_a_foreign_dag_is_not_shown(two_teams, team, client):
+    two_teams.store(f.dag_code(fileloc="/dags/theirs.py", fileloc_hash=location_hash("/dags/theirs.py")))
+    token = client.get(f"{API}/dags/{THEIRS}-alone").get_json()["file_token"]
+    assert client.get(f"{API}/dagSources/{token}").status_code == 200
+    assert_problem(team.get(f"{API}/dagSources/{token}"), 403)
 
 
 # ---------------------------------------------------------------- who is known
@@ -317,26 +525,115 @@ def test_cve_2021_26697_and_38540_no_path_below_the_api_forgets_to_ask_who_is_th
     assert open_paths == {"/health", "/version", "/openapi.json", "/openapi.yaml", "/ui/"}
 
 
-def test_cve_2022_41672_a_deactivated_user_is_refused_at_once(make_user, app, session):
+@pytest.fixture
+def door(make_app: Any) -> Any:
+    """`door(cookie="...")` gives the status of a request to a server that takes passwords, cookies and tokens."""
+    names = "airflow.api.auth.backend.basic_auth,airflow.api.auth.backend.session,token"
+    apps = {form: make_app({BACKENDS: names, FORM: form}) for form in ("database", "securecookie")}
+
+    def door(way: str, value: str, method: str = "GET", **headers: str) -> int:
+        header = {"Cookie": f"session={value}"} if "cookie" in way else {"Authorization": value}
+        client = apps["securecookie" if way == "signed cookie" else "database"].test_client(use_cookies=False)
+        body = {"name": way, "slots": 1, "include_deferred": False} if method == "POST" else None
+        return client.open(f"{API}/pools", method=method, headers=header | headers, json=body).status_code
+
+    return door
+
+
+@pytest.fixture
+def keys(add: Any, connection: Any) -> Any:
+    """`keys(user)`: something for every way in, of a key of ours or of another."""
+
+    def keys(user: User, key: str = cookies.KEY) -> dict[str, str]:
+        names = [f"{user.username}-{number}" for number in range(2)]
+        add(*(cookies.stored(kind(user.id), session_id=name) for kind, name in zip((int, str), names, strict=True)))
+        wanted = tokens.Wanted(user.username, timedelta(days=1))
+        return {
+            "password": credentials(user.username),
+            "cookie": cookies.signed(names[0], key=key),
+            "cookie of a text": cookies.signed(names[1], key=key),
+            "signed cookie": cookies.flask_cookie({"_user_id": user.id}, key),
+            "token": "Bearer " + tokens.make(connection, Config({SECRET_KEY: key}), wanted).text,
+        }
+
+    return keys
+
+
+def test_cve_2022_41672_a_deactivated_user_is_refused_at_once(make_user, door, keys, session):
     user = make_user("Admin")
-    client = signed_in(app, user.username)
-    assert client.get(f"{API}/pools").status_code == 200
+    given = keys(user)
+    assert {way: door(way, value) for way, value in given.items()} == dict.fromkeys(given, 200)
     session.execute(update(User).where(User.id == user.id).values(active=False))
     session.commit()
-    assert_problem(client.get(f"{API}/pools"), 401)
+    assert {way: door(way, value) for way, value in given.items()} == dict.fromkeys(given, 401)
 
 
-@pytest.mark.parametrize("way", ["PATCH", "SQL"])
-def test_cve_2023_40273_and_cve_2024_45033_an_old_password_is_refused_at_once(way, make_user, app, client, session):
+@pytest.mark.parametrize("how", ["PATCH", "command", "SQL"])
+def test_cve_2023_40273_and_cve_2024_45033_and_cve_2026_82311_and_86462_a_new_password_ends_what_is_older(
+    how, make_user, door, keys, client, session, connection
+):
     user = make_user("Admin", username="ada")
-    old = signed_in(app, "ada")
-    assert old.get(f"{API}/pools").status_code == 200
-    if way == "PATCH":
+    given, others = keys(user), keys(make_user("Admin"))
+    assert {way: door(way, value) for way, value in given.items()} == dict.fromkeys(given, 200)
+    if how == "PATCH":
         assert client.patch(f"{API}/users/ada", json={"password": "new " + PASSWORD}).status_code == 200
+    elif how == "command":
+        accounts.set_password(connection, "ada", "new " + PASSWORD)
     else:
         session.execute(update(User).where(User.id == user.id).values(password=PASSWORD_HASH.replace("salt", "sold")))
         session.commit()
-    assert_problem(old.get(f"{API}/pools"), 401)
+    ended = {"password", "token"} | (set() if how == "SQL" else {"cookie", "cookie of a text"})
+    assert {way for way, value in given.items() if door(way, value) == 401} == ended
+    assert {way: door(way, value) for way, value in others.items()} == dict.fromkeys(others, 200)
+
+
+def test_cve_2024_42447_and_cve_2025_57735_after_the_log_out_a_copy_is_worth_nothing(
+    make_user, door, keys, session, connection
+):
+    given = keys(make_user("Admin"))
+    first, second = session.scalars(select(WebSession).order_by(WebSession.session_id))
+    session.delete(first)
+    second.data = json.dumps({"_permanent": True, "_fresh": False}).encode()
+    session.commit()
+    tokens.revoke(connection, connection.scalar(select(token_table.c.id)))
+    assert [door(way, given[way]) for way in ("cookie", "cookie of a text", "token")] == [401, 401, 401]
+
+
+def test_cve_2020_17526_what_another_instance_signed_is_refused_and_so_is_the_known_key(make_user, door, keys):
+    given = keys(make_user("Admin"), key="the key of another instance")
+    del given["password"]
+    assert {way: door(way, value) for way, value in given.items()} == dict.fromkeys(given, 401)
+    with pytest.raises(ConfigError, match="publicly known"):
+        create_app(Config({SECRET_KEY: "temporary_key"}))
+
+
+def test_cve_2022_38054_and_cve_2026_28779_no_answer_sets_a_cookie_or_begins_a_session(two_teams, client, stranger):
+    chosen = cookies.signed("an id that a client chose")
+    for operation in OPERATIONS.values():
+        url = two_teams.url(operation)
+        for who in (client, stranger):
+            response = who.open(url, method=operation.method, headers={"Cookie": f"session={chosen}"})
+            assert "Set-Cookie" not in response.headers, operation.id
+    assert two_teams.session.scalars(select(WebSession)).all() == []
+
+
+def test_cve_2022_38054_a_session_id_that_a_client_chose_stays_nobodys(make_user, door, keys):
+    chosen = cookies.signed("an id that a client chose")
+    given = keys(make_user("Admin"))
+    for way in ("password", "token"):
+        assert door(way, given[way], Cookie=f"session={chosen}") == 200
+    assert door("cookie", chosen) == 401 and door("signed cookie", chosen) == 401
+
+
+def test_cve_2023_49920_a_foreign_page_changes_nothing_with_a_cookie(make_user, door, keys, session):
+    given = keys(make_user("Admin"))
+    for way in ("cookie", "signed cookie"):
+        for origin in ("http://evil.example", "null", "http://localhost.evil.example"):
+            assert door(way, given[way], "POST", Origin=origin) == 401
+    assert session.scalars(select(Pool.pool)).all() == [Pool.DEFAULT]
+    for way in ("cookie", "signed cookie"):
+        assert door(way, given[way], "POST", Origin="http://localhost") == 201
+    assert door("token", given["token"], "POST", Origin="http://evil.example") == 201  # no browser sends it by itself
 
 
 def test_cve_2023_49920_a_change_takes_its_own_method_and_json_only(client, add, session):
@@ -346,6 +643,34 @@ def test_cve_2023_49920_a_change_takes_its_own_method_and_json_only(client, add,
     for kind in ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain"):
         assert_problem(client.post(f"{API}/dags/{MINE}/dagRuns", data=b'{"conf": {}}', content_type=kind), 415)
     assert session.scalars(select(DagRun)).all() == []
+
+
+#: A token that the issuer did not sign for this server, or no longer counts, and yet has every claim that matters.
+FORGED: dict[str, Callable[[issuers.Issuer], str]] = {
+    "unsigned": lambda idp: jwt.encode(idp.claims(), None, "none", {"kid": "rsa"}),
+    "signed with the public key": lambda idp: issuers.with_secret(idp, issuers.public(idp, Encoding.PEM)),
+    "signed by somebody": issuers.own,
+    "signed by somebody who brings the key": lambda idp: issuers.own(idp, jwk=issuers.somebody(kid="rsa")),
+    "signed by somebody who says where the key is": lambda idp: issuers.own(idp, jku=idp.url + "/theirs"),
+    "of another tenant": lambda idp: idp.token(iss=idp.url + "/tenant"),
+    "of no issuer": lambda idp: idp.token(iss=None),
+    "for another server": lambda idp: idp.token(aud="another-api"),
+    "for nobody": lambda idp: idp.token(aud=None),
+    "expired": lambda idp: idp.token(exp=int(time.time()) - 3600),
+    "without end": lambda idp: idp.token(exp=None),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
+def test_cve_2026_59243_and_75156_a_token_counts_if_its_issuer_signed_it_for_this_server(forge, make_app, make_user):
+    make_user("Admin", username="ada")
+    with issuers.issuer() as idp:
+        idp.answers["/theirs"] = lambda request: request.send_json({"keys": [issuers.somebody(kid="rsa")]})
+        client = make_app(issuers.settings(idp.url)).test_client()
+        statuses = []
+        for token in (idp.token(), forge(idp), idp.token()):
+            statuses.append(client.get(f"{API}/pools", headers={"Authorization": f"Bearer {token}"}).status_code)
+    assert statuses == [200, 401, 200]
 
 
 # ---------------------------------------------------------------- secrets
@@ -500,8 +825,26 @@ def test_cve_2026_33264_a_class_in_a_serialized_dag_is_not_imported(add, client,
     for path in ("", "/details", "/tasks", f"/tasks/{f.TASK_ID}"):
         assert client.get(f"{API}/dags/{MINE}{path}").status_code == 200, path
     assert client.get(f"{TASK}/dependencies").status_code == 200
+    assert client.get(f"{TASK}/links").get_json() == {"Boom": None}
     assert client.post(f"{API}/dags/{MINE}/dagRuns", json={}).status_code < 500
     assert client.post(f"{API}/dags/{MINE}/clearTaskInstances", json={"dry_run": False}).status_code < 500
+    assert trap not in sys.modules
+
+
+def test_cve_2026_25917_the_class_of_a_link_and_its_xcoms_are_not_imported(add, client, trap):
+    hostile = {"__classname__": f"{trap}.Boom", "__version__": 1, "__data__": {"a": 1}}
+    encoded = {"__type": f"{trap}.Boom", "__var": {}}
+    databricks = "airflow.providers.databricks.operators.databricks.DatabricksJobRunLink"
+    paths = [{f"{trap}.Boom": {"index": encoded}}, {f"{trap}:spring": {}}, {databricks: encoded}]
+    add(f.dag(), f.serialized_dag(tasks=[f.operator(_operator_extra_links=paths)]))
+    run = add(f.dag_run(execution_date=f.START))
+    task = add(f.task_instance())
+    pickled = f"\x80\x02c{trap}\nspring\n)R.".encode("latin-1")
+    add(f.xcom(run, task, "run_page_url", value=json.dumps(hostile).encode()))
+    add(f.xcom(run, task, "_link_Boom", value=pickled))
+    answer = client.get(f"{TASK}/links").get_json()
+    assert set(answer) == {"Boom", f"{trap}:spring", "See Databricks Job Run"}
+    assert set(answer.values()) == {None}
     assert trap not in sys.modules
 
 

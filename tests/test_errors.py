@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import quote
 
 import orjson
 import pytest
+from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, text
 
 import factories as f
-from clients import API, credentials, signed_in
+from changes import CHANGES, USERNAME, fill
+from clients import API, SETTINGS, credentials, signed_in
+from databases import free_port
 from problems import assert_problem
 from windsock import spec
-from windsock.app import MAX_BODY
+from windsock.app import create_app
+from windsock.config import Config
+from windsock.db import Database
 
 BATCH = f"{API}/dags/~/dagRuns/list"
+MAX_BODY = Config().get_int("windsock", "max_body_size")
 OPERATIONS = list(spec.operations().values())
 
 
@@ -268,6 +278,54 @@ def test_an_unexpected_failure_tells_the_client_nothing(app, client, caplog, mon
     assert "NoneType" in caplog.text
 
 
+# ---------------------------------------------------------------- a database that is gone, or busy
+@pytest.fixture
+def busy_app(tmp_path: Path) -> Iterator[tuple[Flask, Engine]]:
+    """An application on a filled file of SQLite, with one connection and hardly any patience."""
+    engine = create_engine(
+        f"sqlite:///{tmp_path}/airflow.db", connect_args={"timeout": 0.05}, pool_size=1, max_overflow=0, pool_timeout=0.05
+    )
+    fill(engine)
+    yield create_app(Config(SETTINGS), Database(engine)), engine
+    engine.dispose()
+
+
+def assert_unavailable(app: Flask) -> None:
+    client = signed_in(app, USERNAME)
+    for response in (client.get(f"{API}/pools"), CHANGES["patch_pool"].send(client)):
+        assert_problem(response, 503, "database")
+        assert int(response.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hidden@127.0.0.1:{port}/airflow", "sqlite:///{home}/none/airflow.db"])
+def test_a_database_that_cannot_be_reached_is_503_and_the_log_says_why(url, tmp_path, caplog):
+    place = url.format(port=free_port(), home=tmp_path)
+    assert_unavailable(create_app(Config({**SETTINGS, ("database", "sql_alchemy_conn"): place})))
+    said = [record.getMessage() for record in caplog.records if record.name == "windsock.errors"]
+    assert len(said) == 2 and said[0].startswith("The database failed in GET '/api/v1/pools': ")
+    assert "hidden" not in caplog.text and "Traceback" not in caplog.text
+
+
+def test_a_database_that_stays_locked_is_503(busy_app, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "airflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert_unavailable(busy_app[0])
+        other.execute("ROLLBACK")
+    assert signed_in(busy_app[0], USERNAME).get(f"{API}/pools").status_code == 200
+
+
+def test_a_pool_without_a_free_connection_is_503(busy_app):
+    app, engine = busy_app
+    with engine.connect():
+        assert_unavailable(app)
+
+
+def test_a_database_without_tables_is_a_failure_of_our_own(tmp_path):
+    app = create_app(Config({**SETTINGS, ("database", "sql_alchemy_conn"): f"sqlite:///{tmp_path}/airflow.db"}))
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    assert_problem(signed_in(app, USERNAME).get(f"{API}/pools"), 500)
+
+
 # ---------------------------------------------------------------- CORS and headers
 ORIGIN = "https://dashboard.example.com"
 CORS = {
@@ -285,7 +343,7 @@ CORS = {
         ("/none", "GET", 404),
         ("/pools", "PUT", 405),
         ("/pools?limit=x", "GET", 400),
-        ("/config", "GET", 501),
+        ("/config", "GET", 403),
     ],
 )
 def test_a_foreign_page_may_read_every_answer_when_its_origin_is_allowed(path, method, status, make_app, make_user):

@@ -15,8 +15,7 @@ from sqlalchemy import func, select
 import factories as f
 from changes import CHANGES
 from clients import API
-from windsock import operations, spec
-from windsock.errors import not_yet_served
+from windsock import spec
 from windsock.models import (
     Connection,
     Dag,
@@ -38,9 +37,8 @@ from worlds import world
 
 OPERATIONS = spec.operations()
 CLOSED = [operation for operation in OPERATIONS.values() if not operation.public]
-NOT_SERVED = {name for name, handler in operations.handlers().items() if handler is not_yet_served}
 #: Refused to everybody unless a setting allows it.
-SWITCHED_OFF = {"test_connection"}
+SWITCHED_OFF = {"get_config", "get_value", "test_connection"}
 RUN = "scheduled__2026-03-01T02:00:00+00:00"
 ETL = f"/dags/etl/dagRuns/{RUN}/taskInstances/{f.TASK_ID}"
 #: The reader of the matrix: one DAG, with its runs, task instances and XComs.
@@ -48,7 +46,7 @@ READER = ["DAG:etl.can_read", "DAG Runs.can_read", "Task Instances.can_read", "X
 
 # ---------------------------------------------------------------- the matrix
 CALLERS = ("anonymous", "Admin", "Op", "User", "Viewer", "Public", "reader", "two roles")
-#: `all` and `own`: 200, and the total is that of all rows or of those of the DAG `etl`; 501: not served, but let in.
+#: `all` and `own`: 200, and the total is that of all rows or of those of the DAG `etl`.
 MATRIX = f"""
 /version                                                   200  200  200  200  200  200  200  200
 /health                                                    200  200  200  200  200  200  200  200
@@ -63,8 +61,8 @@ MATRIX = f"""
 /dags/~/dagRuns/~/taskInstances                            401  all  all  all  all  403  own  all
 /dags/etl/dagRuns/~/taskInstances                          401  own  own  own  own  403  own  own
 /dags/~/dagRuns/~/taskInstances/~/xcomEntries              401  all  all  all  all  403  own  all
-{ETL}/logs/1   401  501  501  501  501  403  403  501
-{ETL}/links    401  501  501  501  501  403  501  501
+{ETL}/logs/1   401  200  200  200  200  403  403  200
+{ETL}/links    401  200  200  200  200  403  200  200
 /dagStats?dag_ids=etl,other                                401  200  200  200  200  403  200  200
 /dagWarnings                                               401  all  all  all  all  403  403  all
 /importErrors                                              401  all  all  all  all  403  403  all
@@ -75,9 +73,9 @@ MATRIX = f"""
 /connections                                               401  all  all  403  403  403  403  403
 /datasets                                                  401  all  all  all  all  403  403  all
 /datasets/events                                           401  all  all  all  all  403  403  all
-/config                                                    401  501  501  403  403  403  403  403
-/providers                                                 401  501  501  403  403  403  403  403
-/plugins                                                   401  501  501  403  403  403  403  403
+/config                                                    401  403  403  403  403  403  403  403
+/providers                                                 401  200  200  403  403  403  403  403
+/plugins                                                   401  200  200  403  403  403  403  403
 /permissions                                               401  200  403  403  403  403  403  403
 /roles                                                     401  200  403  403  403  403  403  403
 /users                                                     401  all  403  403  403  403  403  403
@@ -110,6 +108,7 @@ BODIES = {
     "/dags/etl/clearTaskInstances": {"dag_run_id": "nope"},
     "/dags/etl/dagRuns/nope": {"state": "failed"},
     "/datasets/events": {"dataset_uri": "nope"},
+    "/connections/test": {"conn_type": "http"},
 }
 #: The rows that a list counts.
 ROWS = {
@@ -176,7 +175,7 @@ def test_a_total_of_own_rows_is_less_than_that_of_all(session):
 def request(made: Any, operation: Operation, dag_id: str = "etl") -> tuple[str, dict[str, Any]]:
     """URL and options of a good request; a change is the one that succeeds elsewhere, on this DAG."""
     if operation.id not in CHANGES:
-        body = {"json": {}} if operation.method == "post" else {}
+        body = {"json": BODIES.get(operation.path, {})} if operation.method == "post" else {}
         return made.url(operation, dag_id=dag_id), {"method": operation.method, **body}
     change = CHANGES[operation.id]
     return API + re.sub(r"^/dags/[^/?]+", f"/dags/{dag_id}", change.path), {
@@ -205,7 +204,7 @@ def test_a_default_role_is_refused_exactly_what_it_lacks(role, as_user, session)
         for dag_id in ("~", "other", "etl") if "{dag_id}" in operation.path else ("etl",):
             found = status(client, made, operation, dag_id)
             refused = lacks(role, operation) or operation.id in SWITCHED_OFF
-            if (found == 403) != refused or found == 401 or (found >= 500 and operation.id not in NOT_SERVED):
+            if (found == 403) != refused or found == 401 or found >= 500:
                 wrong[operation.id, dag_id] = found
     assert wrong == {}
 
@@ -231,7 +230,7 @@ def test_a_right_on_one_dag_opens_every_operation_on_it_and_none_on_another(mana
     for operation in CLOSED:
         if "{dag_id}" in operation.path:
             other, own = (status(manager, made, operation, dag_id) for dag_id in ("other", "etl"))
-            if other != 403 or own in (401, 403) or (own >= 500 and operation.id not in NOT_SERVED):
+            if other != 403 or own in (401, 403) or own >= 500:
                 wrong[operation.id] = (other, own)
     assert wrong == {}
     assert rows_of(session, "other") == before

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, select
 
 import factories as f
 from clients import API, signed_in
 from problems import assert_problem
-from windsock import operations, spec
-from windsock.errors import not_yet_served
+from windsock import spec
+from windsock.grants import FEW
+from windsock.models import Permission, Resource, role_permission
 from windsock.spec import Operation
 from worlds import world
 
-HANDLERS = operations.handlers()
-SERVED = [o for o in spec.operations().values() if HANDLERS[o.id] is not not_yet_served and not o.audit]
+SERVED = [o for o in spec.operations().values() if not o.audit]
 OF_A_DAG = [o for o in SERVED if "dag_id" in o.path_names]
 OTHER_RIGHTS = sorted(
     {str(p) for o in SERVED for p in o.permissions if p.resource not in ("DAGs", "DAG Runs")} | {"DAG Runs.can_read"}
@@ -39,10 +40,15 @@ def two_dags(session: Any) -> tuple[Any, Any]:
     return world(session, range(2)), world(session, range(2), dag_id="other")
 
 
-@pytest.fixture
-def limited(as_user: Any) -> Any:
-    """May read everything, but of the DAGs only `etl` and `etl-0`."""
-    return as_user(permissions=["DAG:etl.can_read", "DAG:etl-0.can_read", *OTHER_RIGHTS])
+@pytest.fixture(params=[0, FEW], ids=["few grants", "many grants"])
+def limited(as_user: Any, request: Any) -> Any:
+    """May read everything, but of the DAGs only `etl` and `etl-0`; with many grants also some that do not exist."""
+    return as_user(permissions=["DAG:etl.can_read", "DAG:etl-0.can_read", *absent(request.param), *OTHER_RIGHTS])
+
+
+def absent(count: int) -> list[str]:
+    """Rights on DAGs that do not exist."""
+    return [f"DAG:absent_{number}.can_read" for number in range(count)]
 
 
 def everywhere(client: Any, operation: Operation) -> dict[str, Any]:
@@ -143,10 +149,12 @@ def test_import_errors_of_unreadable_files_are_not_there_and_mixed_files_hide_th
     assert single[1].get_json()["stack_trace"].startswith("Redacted")
 
 
-def test_a_sub_dag_takes_the_rights_of_its_root(as_user, add):
+@pytest.mark.parametrize("others", [0, FEW], ids=["few grants", "many grants"])
+def test_a_sub_dag_takes_the_rights_of_its_root(others, as_user, add):
     add(f.dag("root"), f.dag("root.section", root_dag_id="root", is_subdag=True), f.dag("rootless"))
+    add(f.dag("rootless.section", root_dag_id="rootless", is_subdag=True), f.dag_run("rootless.section"))
     add(f.dag_run("root.section"))
-    client = as_user(permissions=["DAG:root.can_read", "DAG Runs.can_read"])
+    client = as_user(permissions=["DAG:root.can_read", "DAG Runs.can_read", *absent(others)])
     assert client.get(f"{API}/dags/root.section").status_code == 200
     assert client.get(f"{API}/dags/~/dagRuns").get_json()["total_entries"] == 1
     assert client.get(f"{API}/dags/root.section/dagRuns").get_json()["total_entries"] == 1
@@ -158,6 +166,46 @@ def test_a_right_on_a_sub_dag_is_no_right_on_its_root(as_user, add):
     client = as_user(permissions=["DAG:root.section.can_read"])
     assert client.get(f"{API}/dags/root.section").status_code == 200
     assert_problem(client.get(f"{API}/dags/root"), 403)
+
+
+@pytest.mark.parametrize("others", [0, FEW], ids=["few grants", "many grants"])
+def test_a_full_page_of_a_narrowed_list_comes_with_the_total_of_all_pages(others, as_user, add):
+    add(*(f.dag(dag_id) for dag_id in "abc"), *(f.dag_run(dag_id, f"run-{n}") for n in range(3) for dag_id in "abc"))
+    client = as_user(permissions=["DAG:a.can_read", "DAG:c.can_read", "DAG Runs.can_read", *absent(others)])
+    found = client.get(f"{API}/dags/~/dagRuns?limit=2&offset=2&order_by=-dag_run_id").get_json()
+    assert [(run["dag_id"], run["dag_run_id"]) for run in found["dag_runs"]] == [("a", "run-1"), ("c", "run-1")]
+    assert found["total_entries"] == 6
+
+
+def test_a_grant_that_is_taken_away_counts_no_more_at_the_next_request(make_user, app, add, session):
+    add(f.dag("etl"), f.dag("other"))
+    user = make_user(permissions=["DAG:etl.can_read", "DAG:other.can_read", *absent(FEW)])
+    client = signed_in(app, user.username)
+    seen = client.get(f"{API}/dags?limit=1").get_json()
+    session.execute(
+        delete(role_permission).where(
+            role_permission.c.permission_view_id.in_(
+                select(Permission.id)
+                .join(Resource, Resource.id == Permission.view_menu_id)
+                .where(Resource.name == "DAG:etl")
+            )
+        )
+    )
+    session.commit()
+    assert (seen["dags"][0]["dag_id"], seen["total_entries"]) == ("etl", 2)
+    now = client.get(f"{API}/dags?limit=1").get_json()
+    assert (now["dags"][0]["dag_id"], now["total_entries"]) == ("other", 1)
+
+
+def test_the_statements_of_a_list_are_the_same_whatever_the_grants_are(make_user, app, add, statements):
+    add(f.dag("etl"), f.dag("other"))
+    sent = []
+    for dag_id, others in (("etl", FEW), ("other", FEW + 50)):
+        user = make_user(permissions=[f"DAG:{dag_id}.can_read", *absent(others)])
+        with statements() as seen:
+            assert signed_in(app, user.username).get(f"{API}/dags?limit=1").get_json()["total_entries"] == 1
+        sent.append([statement for statement in seen if statement.lstrip().startswith("SELECT")])
+    assert sent[0] == sent[1]
 
 
 @pytest.mark.parametrize("name", ["DAGs", "DAG:etl", "~", "DAG Runs"])

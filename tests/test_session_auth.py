@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import pickle
 import time
-from base64 import urlsafe_b64encode
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from clients import API, SETTINGS, credentials
+from cookies import KEY, SESSION_ID, data, flask_cookie, in_minutes, signature, signed, stored
 from problems import assert_problem
+from windsock import accounts
 from windsock.app import create_app
 from windsock.config import Config, ConfigError
 from windsock.context import KEY as KEY_OF_APP
 from windsock.db import Database
 from windsock.models import WebSession
 
-KEY = SETTINGS["webserver", "secret_key"]
 BACKEND = ("api", "auth_backends"), "airflow.api.auth.backend.session"
 SECURE = ("webserver", "session_backend"), "securecookie"
-SESSION_ID = "eefc6195-e73a-480c-b496-4aa31f9c06d8"
-
-
-def signature(text: str, key: str = KEY, salt: str = "flask-session") -> str:
-    derived = hmac.digest(key.encode(), salt.encode(), hashlib.sha1)
-    return urlsafe_b64encode(hmac.digest(derived, text.encode(), hashlib.sha1)).decode().rstrip("=")
-
-
-def signed(text: str = SESSION_ID, **how: str) -> str:
-    return f"{text}.{signature(text, **how)}"
-
-
-def data(user_id: Any, **members: Any) -> bytes:
-    return json.dumps({"_fresh": False, "_permanent": True, "_user_id": user_id, **members}).encode()
-
-
-def in_minutes(minutes: float) -> datetime:
-    """As the table stores it: UTC without offset."""
-    return datetime.now(timezone.utc).replace(tzinfo=None) + timedelta(minutes=minutes)
-
-
-def stored(user_id: Any = None, **columns: Any) -> WebSession:
-    return WebSession(**{"session_id": SESSION_ID, "data": data(user_id), "expiry": in_minutes(5), **columns})
 
 
 def ask(app: Flask, cookie: str, method: str = "GET", **headers: str) -> Any:
@@ -229,15 +202,6 @@ def test_without_a_secret_key_no_cookie_is_taken(settings, make_app, make_user, 
 
 
 # ---------------------------------------------------------------- sessions in the cookie
-def flask_cookie(session: dict[str, Any], key: str = KEY) -> str:
-    """What Flask itself writes."""
-    airflow = Flask("airflow")
-    airflow.secret_key = key
-    serializer = SecureCookieSessionInterface().get_signing_serializer(airflow)
-    assert serializer is not None
-    return str(serializer.dumps(session))
-
-
 def test_a_signed_session_signs_its_user_in(secure_site, make_user):
     user = make_user("Viewer")
     moment = datetime.now(timezone.utc)
@@ -278,6 +242,80 @@ def test_only_the_configured_form_of_session_counts(site, secure_site, make_user
 def test_an_unknown_form_of_session_stops_the_start():
     with pytest.raises(ConfigError, match="database or securecookie"):
         Config({SECURE[0]: "redis"}).check()
+
+
+# ---------------------------------------------------------------- keys that were replaced
+def test_cookies_of_an_old_key_are_taken_while_the_key_is_named(make_app, make_user, add):
+    user = make_user("Admin")
+    add(stored(user.id))
+    named = ("windsock", "old_secret_keys"), "older,old"
+    new = ("webserver", "secret_key"), "new"
+    for form, cookie in (
+        ([], lambda key: signed(key=key)),
+        ([SECURE], lambda key: flask_cookie({"_user_id": user.id}, key)),
+    ):
+        rotated, done = make_app([BACKEND, *form, new, named]), make_app([BACKEND, *form, new])
+        asked = [(ask(rotated, cookie(key)), ask(done, cookie(key))) for key in ("new", "old", "older", "other")]
+        codes = [(first.status_code, second.status_code) for first, second in asked]
+        assert codes == [(200, 200), (200, 401), (200, 401), (401, 401)]
+
+
+def test_an_old_key_alone_opens_nothing(make_app, make_user, add):
+    add(stored(make_user("Admin").id))
+    app = make_app([BACKEND, (("webserver", "secret_key"), ""), (("windsock", "old_secret_keys"), KEY)])
+    assert_problem(ask(app, signed()), 401)
+
+
+# ---------------------------------------------------------------- what ends the sessions of a user
+OTHERS = [pickle.dumps({"_user_id": 1}), b"\x81\xa8_user_id\x01", b"not JSON", b"[1]", b"", None]
+
+
+@pytest.fixture
+def many(make_user, add, session):
+    """`many(user)`: sessions of the user in both forms, of somebody else, and rows that nobody can read."""
+
+    def many(user: Any) -> Any:
+        other = make_user("Viewer", id=user.id * 10 + 1)
+        contents = [data(user.id), data(str(user.id)), data(other.id), data(str(other.id)), *OTHERS]
+        rows = [stored(session_id=f"s{n}", data=content) for n, content in enumerate(contents)]
+        add(*rows, stored(session_id="expired", data=data(user.id), expiry=in_minutes(-5)))
+        return lambda: set(session.scalars(select(WebSession.session_id).where(WebSession.expiry > in_minutes(0))))
+
+    return many
+
+
+KEPT = {f"s{number}" for number in range(2, 4 + len(OTHERS))}
+
+
+def test_a_new_password_ends_the_sessions_of_its_user_only(client, make_user, many, site):
+    left = many(make_user("Admin", username="ada"))
+    assert ask(site, signed("s0")).status_code == 200
+    assert client.patch(f"{API}/users/ada", json={"first_name": "A", "last_name": "B"}).status_code == 200
+    assert len(left()) == len(KEPT) + 2
+    assert client.patch(f"{API}/users/ada", json={"password": "another"}).status_code == 200
+    assert left() == KEPT
+    assert [ask(site, signed(f"s{n}")).status_code for n in range(4)] == [401, 401, 200, 200]
+
+
+def test_a_change_that_is_refused_ends_no_session(client, make_user, many):
+    make_user("Admin", username="grace")
+    left = many(make_user("Admin", username="ada"))
+    assert client.patch(f"{API}/users/ada", json={"password": "another", "username": "grace"}).status_code == 409
+    assert client.patch(f"{API}/users/ada", json={"password": ""}).status_code == 400
+    assert len(left()) == len(KEPT) + 2
+
+
+def test_a_user_who_is_deleted_leaves_no_session_for_the_next_one_with_the_same_id(client, make_user, many):
+    left = many(make_user("Viewer", username="ada"))
+    assert client.delete(f"{API}/users/ada").status_code == 204
+    assert left() == KEPT
+
+
+def test_a_password_that_a_command_replaces_ends_sessions_too(make_user, many, connection):
+    user = make_user("Viewer", username="ada")
+    left = many(user)
+    accounts.set_password(connection, "Ada", "another")
+    assert left() == KEPT
 
 
 # ---------------------------------------------------------------- other pages

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
+from itsdangerous import URLSafeSerializer
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 import factories as f
-from clients import API
+from clients import API, SETTINGS
 from windsock.models import Action, DagTag, DatasetAlias, dataset_alias_dataset
+from windsock.sources import location_hash
 from windsock.spec import Operation
 
 MAPPED = "double"
@@ -49,7 +51,7 @@ class World:
             "role_name": "Viewer",
             "username": f"{dag_id}-user-0",
             "uri": "s3://bucket/0",
-            "file_token": "a token",
+            "file_token": URLSafeSerializer(SETTINGS["webserver", "secret_key"]).dumps(f.FILE),
             "section": "core",
             "option": "dags_folder",
         }
@@ -85,7 +87,7 @@ class World:
             self._add_dataset(number)
 
     def _add_foundation(self) -> None:
-        self.store(f.dag(self.dag_id))
+        self.store(f.dag(self.dag_id)).fileloc = f.FILE  # so that its source is found
         tasks = [f.operator(), f.mapped_operator(MAPPED)]
         self.session.add(f.serialized_dag(self.dag_id, tasks=tasks))
         run = self.run = self.store(f.dag_run(self.dag_id))
@@ -115,6 +117,8 @@ class World:
     def _add_house_parts(self, number: int) -> None:
         self.store(f.pool(f"pool {number}"), f.variable(f"variable {number}"), f.connection(f"connection {number}"))
         log = self.store(f.log(dag_id=None))
+        if number == 0:
+            self.store(f.dag_code(fileloc_hash=location_hash(f.FILE)))
         error = self.store(f.import_error(filename=f"/dags/{number}.py"))
         role = f.role(permissions=f.permissions(self.session, [f"Thing {number}.can_read"]))
         user = f.user(f"{self.dag_id}-user-{number}", roles=[role])

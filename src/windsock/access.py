@@ -8,15 +8,16 @@ from functools import lru_cache
 from typing import Any, cast
 
 from flask import Request, g, request
-from sqlalchemy import ColumnElement, literal, or_, true
+from sqlalchemy import ColumnElement, literal, or_, select, true
 from werkzeug.datastructures import MIMEAccept
 
+from windsock import db
 from windsock.callers import Caller, dag_id, dag_right_alone, find_by_roles
 from windsock.context import caller as current_caller
 from windsock.context import context
 from windsock.context import operation as current_operation
 from windsock.errors import NotAcceptable, PermissionDenied, Unauthenticated
-from windsock.grants import PER_DAG, dag_action, readable, resources
+from windsock.grants import PER_DAG, Granted, dag_action, granted, readable, resources
 from windsock.spec import Operation
 from windsock.spec import Permission as Right
 
@@ -30,6 +31,7 @@ def gate(operation: Operation) -> None:
     if not operation.public:
         g.caller = _authenticate(request)
         _authorise(operation, g.caller)
+        db.may_use_replica()
     _negotiate(operation)
 
 
@@ -59,8 +61,12 @@ def _complain(role: str) -> None:
 
 
 def _stranger(detail: str) -> Unauthenticated:
-    challenges = [backend.challenge for backend in context.backends]  # type: ignore[attr-defined]
-    return Unauthenticated(detail, {"WWW-Authenticate": ", ".join(dict.fromkeys(challenges))})
+    """A 401 with every challenge once, each in a header of its own: not all clients split a list of them."""
+    challenges = dict.fromkeys(backend.challenge for backend in context.backends)  # type: ignore[attr-defined]
+    given = request.authorization
+    wrong = ', error="invalid_token"' if given is not None and given.type == "bearer" else ""  # RFC 6750
+    said = [text + wrong if text.startswith("Bearer ") else text for text in challenges]
+    return Unauthenticated(detail, {"WWW-Authenticate": said})
 
 
 def _authorise(operation: Operation, caller: Caller) -> None:
@@ -99,12 +105,20 @@ def _negotiate(operation: Operation) -> None:
 
 
 # ---------------------------------------------------------------- which DAGs
-def scope(statement: Any, model: type[Any]) -> Any:
-    """Narrow a statement to the rows of DAGs that the caller may touch; rows that belong to no DAG stay."""
+def scope(statement: Any, model: type[Any], counting: bool = False) -> Any:
+    """Narrow a statement to the rows of DAGs that the caller may touch; rows that belong to no DAG stay.
+
+    A count joins the ids of those DAGs. Anything else asks row by row, unless they are few: a page is full after some
+    rows in its order.
+    """
     column = getattr(model, "dag_id", None)
     if column is None or touches_all():
         return statement
-    return statement.where(or_(column.is_(None), touches(column)) if column.nullable else touches(column))
+    if column.nullable:
+        return statement.where(or_(column.is_(None), touches(column)))
+    if counting:
+        return statement.where(column == _granted().column())
+    return statement.where(touches(column) if _granted().few else touches(column).is_(True))
 
 
 def touches_all() -> bool:
@@ -117,7 +131,14 @@ def touches(column: Any) -> ColumnElement[bool]:
     """Whether `column` is the id of a DAG that the caller may touch."""
     if touches_all():
         return true()
-    return readable(column, dag_action(current_operation()), cast(Caller, current_caller()).roles)
+    return column.in_(select(_granted().column()))
+
+
+def _granted() -> Granted:
+    """The DAGs that this request's caller may touch, who has no right on all."""
+    if "granted" not in g:
+        g.granted = granted(dag_action(current_operation()), cast(Caller, current_caller()).roles)
+    return cast(Granted, g.granted)
 
 
 def holds(column: Any, right: Right) -> ColumnElement[bool]:

@@ -8,11 +8,12 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, or_, select, update
 from werkzeug.security import generate_password_hash
 
+from windsock import sessions
 from windsock.models import Role, User, user_role
 
 
 class AccountError(Exception):
-    """A user cannot be created or changed; the text says why and what to do."""
+    """A user, or a token of theirs, cannot be created or changed; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,18 @@ def create_user(connection: Connection, user: NewUser) -> int:
 
 
 def set_password(connection: Connection, username: str, password: str) -> None:
-    """Replace a user's password, in the caller's transaction. Raises AccountError when there is no such user."""
+    """Replace a user's password and end their sessions, in the caller's transaction.
+
+    Raises AccountError when there is no such user.
+    """
     if not password.strip():
         raise AccountError("The password must not be empty.")
     values = {"password": generate_password_hash(password), "changed_on": datetime.now()}
     same = func.lower(User.username) == username.lower()
-    if not connection.execute(update(User).where(same).values(values)).rowcount:
+    user_id = connection.scalar(update(User).where(same).values(values).returning(User.id))
+    if user_id is None:
         raise AccountError(f"There is no user {username!r}. `windsock users list` shows all.")
+    sessions.end_all(connection, user_id)
 
 
 def list_users(connection: Connection) -> list[Account]:

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 from flask import Flask, Response, redirect, request
 from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from windsock import auth, db, errors, operations, pages, routing, spec
+from windsock import auth, db, errors, intake, limits, operations, pages, request_ids, responses, routing, spec
 from windsock.config import Config
 from windsock.context import KEY, Context
 from windsock.crypto import Vault
@@ -19,8 +20,7 @@ from windsock.framework import FlaskApi, OpenAPISpecification
 from windsock.jsontext import to_json
 
 BASE_PATH = "/api/v1"
-#: Bytes of request body that are read at most; a larger one is 413.
-MAX_BODY = 16 * 1024 * 1024
+PROXY_FIX = ("for", "proto", "host", "port", "prefix")
 
 
 def create_app(config: Config | None = None, database: Database | None = None) -> Flask:
@@ -33,10 +33,12 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     app = routing.SlashTolerantFlask("windsock", static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["path"] = routing.Spanning  # Werkzeug's own takes no leading slash
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.extensions[KEY] = Context(
         config, database or Database.from_config(config), Vault.from_config(config), auth.load(config)
     )
+    request_ids.register(app)
+    intake.register(app, config)
+    limits.register(app, config)
     db.register(app)
     errors.register(app)
     _add_operations(app)
@@ -44,6 +46,7 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     app.register_blueprint(pages.blueprint())
     app.after_request(_protect)
     _add_cors(app, config)
+    _trust_proxies(app, config)
     return app
 
 
@@ -69,12 +72,12 @@ def _add_document(app: Flask, config: Config) -> None:
     def as_json() -> Response:
         document = orjson.loads(whole())
         document["servers"][0]["url"] = server()
-        return Response(to_json(document), content_type="application/json")
+        return responses.static(to_json(document), "application/json")
 
     def as_yaml() -> Response:
         url = re.compile(rf"^( *- url: ){BASE_PATH}$", re.MULTILINE)
         text = url.sub(lambda match: match[1] + server(), spec.PATH.read_text("utf-8"), count=1)
-        return Response(text, content_type="application/yaml")
+        return responses.static(text.encode(), "application/yaml")
 
     app.add_url_rule(f"{BASE_PATH}/openapi.json", "openapi_json", as_json)
     app.add_url_rule(f"{BASE_PATH}/openapi.yaml", "openapi_yaml", as_yaml)
@@ -93,7 +96,24 @@ def _add_cors(app: Flask, config: Config) -> None:
     if origins:
         methods = config.get_list("api", "access_control_allow_methods")
         headers = config.get_list("api", "access_control_allow_headers")
-        options: dict[str, Any] = {"expose_headers": ["Link", "WWW-Authenticate", "Allow"]}
+        exposed = ["ETag", "Link", "WWW-Authenticate", "Allow", "Retry-After", request_ids.HEADER]
+        options: dict[str, Any] = {"expose_headers": exposed}
         options |= {"methods": methods} if methods else {}
         options |= {"allow_headers": headers} if headers else {}
+        app.before_request(_refuse_odd_origins)
         CORS(app, origins=origins, **options)
+
+
+def _refuse_odd_origins() -> None:
+    """Take what no browser sends for an unknown origin, since flask-cors repeats these headers in its answers."""
+    for name in ("HTTP_ORIGIN", "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"):
+        value = request.environ.get(name, "")
+        if not (value.isascii() and value.isprintable()):
+            request.environ[name] = "null"
+
+
+def _trust_proxies(app: Flask, config: Config) -> None:
+    """Take address, scheme, host and prefix from as many proxies as `[webserver] proxy_fix_x_*` say, if any."""
+    if config.get_bool("webserver", "enable_proxy_fix"):
+        trusted = {f"x_{what}": config.get_int("webserver", f"proxy_fix_x_{what}") for what in PROXY_FIX}
+        app.wsgi_app = ProxyFix(app.wsgi_app, **trusted)  # type: ignore[method-assign]

@@ -17,6 +17,9 @@ from windsock.errors import BadRequest, UnsupportedMediaType
 from windsock.parameters import INT32, date_time
 from windsock.spec import Operation, properties
 
+#: Levels of a body. Functions that walk over data call themselves once for each, and Python allows about a thousand.
+_DEEPEST = 100
+
 
 def json_schema(node: Any) -> Any:
     """An OpenAPI 3.0 schema as JSON Schema: `nullable` folded into type and enum, `readOnly` left to the caller."""
@@ -81,9 +84,19 @@ def _object(request: Request) -> dict[str, Any]:
         raise BadRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object, such as {}")
+    if data.count(b"[") + data.count(b"{") > _DEEPEST and _is_deep(value):
+        raise BadRequest(f"The request body is nested deeper than {_DEEPEST} levels")
     if rb"\u0000" in data and _holds_nul(value):
         raise BadRequest("The request body holds a NUL character, which no stored text can")
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        inside = (part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list))
+        level = [part for parts in inside for part in parts]
+    return any(isinstance(part, dict | list) for part in level)
 
 
 def _holds_nul(value: Any) -> bool:

@@ -8,13 +8,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from flask import request
-from sqlalchemy import BindParameter, ColumnElement, Row, Select, bindparam, exists, false, select
+from flask import g, request
+from sqlalchemy import BindParameter, ColumnElement, Row, Select, String, bindparam, exists, false, select
 
 from windsock import db
+from windsock.context import context
 from windsock.context import operation as current_operation
 from windsock.grants import dag_action, dag_names, held, roles_named, roles_of
 from windsock.models import Role, User, user_role
+from windsock.replica import watch
 from windsock.spec import Operation
 from windsock.spec import Permission as Right
 
@@ -47,8 +49,7 @@ def find_caller(condition: ColumnElement[bool], **parameters: Any) -> Caller | N
 
     A back end that makes its condition once, with `bindparam`, and gives the values here saves building SQL each time.
     """
-    statement = _user_statement(current_operation(), condition)
-    rows = db.execute(statement, {"dag_id": dag_id() or ANY, **parameters}).all()
+    rows = _rows(_user_statement(current_operation(), condition, _watching()), parameters)
     if not rows:
         return None
     first = rows[0]
@@ -61,11 +62,26 @@ def find_caller(condition: ColumnElement[bool], **parameters: Any) -> Caller | N
 def find_by_roles(username: str, display_name: str, names: Iterable[str]) -> Caller | None:
     """Somebody who is no user of the database but has the roles with these names; None if no such role exists."""
     given = sorted(set(names))
-    rows = db.execute(_roles_statement(current_operation()), {"dag_id": dag_id() or ANY, "role_names": given}).all()
+    statement = _roles_statement(current_operation(), _watching())
+    rows = _rows(statement, {"role_names": given, "owner": username} if _watching() else {"role_names": given})
     if not rows:
         return None
     some_dag = bool(rows[0].some_dag)
-    return Caller(None, username, None, True, display_name, _rights(rows), some_dag, None, roles_named(given))
+    return Caller(None, username, None, True, display_name, _rights(rows), some_dag, None, roles_named(tuple(given)))
+
+
+def _watching() -> bool:
+    return context.database.replica is not None
+
+
+def _rows(statement: Select[Any], parameters: dict[str, Any]) -> list[Row[Any]]:
+    """The rows of a caller; what a replica wants to know of them stays with the request."""
+    replica, given = context.database.replica, {"dag_id": dag_id() or ANY, **parameters}
+    if replica is None:
+        return db.fresh_rows(statement, given)
+    rows = db.fresh_rows(statement, given | {"since": replica.since()})
+    g.watched = rows[0] if rows else None
+    return rows
 
 
 def dag_id() -> str | None:
@@ -84,12 +100,13 @@ def _rights(rows: Iterable[Row[Any]]) -> frozenset[Right]:
 
 
 @lru_cache(1024)
-def _user_statement(operation: Operation, condition: ColumnElement[bool]) -> Select[Any]:
+def _user_statement(operation: Operation, condition: ColumnElement[bool], watching: bool) -> Select[Any]:
     """User, and one row for each right of theirs that the operation names (outer join: a user without any stays)."""
     right = held(operation)
     user = (User.id, User.username, User.password, User.active, User.first_name, User.last_name, User.last_login)
+    watched = watch(User.username) if watching else ()
     return (
-        select(*user, right.c.action, right.c.resource, _some_dag(operation, roles_of(User.id)))
+        select(*user, right.c.action, right.c.resource, _some_dag(operation, roles_of(User.id)), *watched)
         .outerjoin(user_role, user_role.c.user_id == User.id)
         .outerjoin(right, right.c.role_id == user_role.c.role_id)
         .where(condition)
@@ -97,11 +114,12 @@ def _user_statement(operation: Operation, condition: ColumnElement[bool]) -> Sel
 
 
 @lru_cache(256)
-def _roles_statement(operation: Operation) -> Select[Any]:
+def _roles_statement(operation: Operation, watching: bool) -> Select[Any]:
     right = held(operation)
+    watched = watch(bindparam("owner", type_=String)) if watching else ()
     names: BindParameter[Any] = bindparam("role_names", expanding=True)
     return (
-        select(right.c.action, right.c.resource, _some_dag(operation, roles_named(names)))
+        select(right.c.action, right.c.resource, _some_dag(operation, roles_named(names)), *watched)
         .select_from(Role)
         .outerjoin(right, right.c.role_id == Role.id)
         .where(Role.name.in_(names))

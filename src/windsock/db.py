@@ -1,106 +1,119 @@
-"""Engines, this request's connection, and the transaction around a change.
+"""This request's connection, and the transaction around a change.
 
-Reads run on an engine in autocommit: no BEGIN and no ROLLBACK around a single SELECT. A change runs on another engine,
-in one transaction, and its reads see what it wrote. Both hide the parameters of a failed statement, which may be
-secrets, from messages and so from logs.
+Reads run in autocommit: no BEGIN and no ROLLBACK around a single SELECT. A change runs on another engine, in one
+transaction, and its reads see what it wrote.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, cast
 
 from flask import Flask, g
-from sqlalchemy import Connection, Engine, Executable, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, Executable, Row
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from windsock import outages
 from windsock.config import Config
 from windsock.context import context
+from windsock.context import operation as current_operation
+from windsock.engines import PATIENCE, reading_engine, replica_engine, writing_engine
+from windsock.replica import Replica
 
-_BY_POSITION = {"_result_disable_adapt_to_context": True}
-#: Seconds that SQLite waits for a lock; milliseconds that a change waits for one when it may as well be left out.
-_PATIENCE, _BRIEF = 30, 500
+#: Milliseconds that a change waits for a lock when it may as well be left out.
+_BRIEF = 500
 Source = Engine | Connection
 
 
 class Database:
-    """The metadata database: an engine for reads and one for changes.
+    """The metadata database: an engine for reads, one for changes, and a replica if there is one.
 
     A test gives a Connection for both, and wraps everything in a transaction of its own.
     """
 
-    def __init__(self, reading: Source, writing: Source | None = None) -> None:
-        self.reading, self.writing = reading, writing or reading
+    def __init__(self, reading: Source, writing: Source | None = None, replica: Replica | None = None) -> None:
+        self.reading, self.writing, self.replica = reading, writing or reading, replica
 
     @classmethod
     def from_config(cls, config: Config) -> Database:
-        """Open the database of `[database] sql_alchemy_conn`; connects at the first statement."""
-        return cls(reading_engine(config), writing_engine(config))
+        """`[database] sql_alchemy_conn` and `[windsock] sql_alchemy_conn_read`; connects at the first statement."""
+        replica = None
+        if config.replica_url:
+            seconds = config.get_float("windsock", "read_your_writes_seconds")
+            replica = Replica(replica_engine(config), seconds)
+        return cls(reading_engine(config), writing_engine(config), replica)
 
 
-def options(config: Config) -> dict[str, Any]:
-    """Keyword arguments of `create_engine`, from `[database]`."""
-    url = make_url(config.database_url)
-    if url.get_backend_name() == "sqlite":
-        return {"url": url, "connect_args": {"check_same_thread": False, "timeout": _PATIENCE}}
-    return {
-        "url": url,
-        "pool_size": config.get_int("database", "sql_alchemy_pool_size"),
-        "max_overflow": config.get_int("database", "sql_alchemy_max_overflow"),
-        "pool_recycle": config.get_int("database", "sql_alchemy_pool_recycle"),
-        "pool_pre_ping": config.get_bool("database", "sql_alchemy_pool_pre_ping"),
-        "connect_args": {"options": "-c timezone=UTC", "connect_timeout": 10},
-    }
-
-
-def reading_engine(config: Config) -> Engine:
-    """An engine whose connections commit every statement by themselves.
-
-    Rows are read by position or name only, so SQLAlchemy need not match the columns of each statement anew, which
-    takes a tenth of a request's time.
-    """
-    engine = create_engine(
-        isolation_level="AUTOCOMMIT", execution_options=_BY_POSITION, hide_parameters=True, **options(config)
-    )
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _enforce_foreign_keys)
-    return engine
-
-
-def writing_engine(config: Config) -> Engine:
-    """An engine whose transactions end by commit or rollback; on SQLite they take the write lock as they begin."""
-    engine = create_engine(hide_parameters=True, **options(config))
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_for_writing)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
-
-
-def _enforce_foreign_keys(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _prepare_for_writing(connection: Any, record: Any) -> None:
-    connection.isolation_level = None  # else the driver begins and commits by itself
-    with suppress(sqlite3.OperationalError):  # "locked", at once: another process writes, so the next connection tries
-        connection.execute("PRAGMA journal_mode=WAL")  # readers go on while one writes
-    _enforce_foreign_keys(connection, record)
-
-
+# ---------------------------------------------------------------- reads
 def execute(statement: Executable, parameters: dict[str, Any] | None = None) -> Any:
     """The CursorResult of a statement on this request's connection, which is taken from the pool at the first one."""
     if "session" in g:
         return session().connection().execute(statement, parameters)
+    try:
+        return _reader().execute(statement, parameters)
+    except SQLAlchemyError as error:
+        if not _turn_away(error):
+            raise
+        return _reader().execute(statement, parameters)
+
+
+def fresh_rows(statement: Executable, parameters: dict[str, Any] | None = None) -> list[Row[Any]]:
+    """All rows of a statement about rights, which the primary answers for as long as it can be reached."""
+    if not g.get("on_replica"):
+        return list(execute(statement, parameters).all())
+    _turn(to_replica=bool(cast(Replica, context.database.replica).primary_resting))
+    rows = list(execute(statement, parameters).all())
+    _turn(to_replica=True)
+    return rows
+
+
+def may_use_replica() -> None:
+    """Read the rest of this request from the replica, if there is one that has what the caller may expect to see."""
+    replica, found = context.database.replica, g.get("watched")
+    if replica is None or found is None or current_operation().audit or g.get("on_replica"):
+        return
+    if replica.serves(found):
+        _turn(to_replica=True)
+
+
+def _reader() -> Connection:
     if "connection" not in g:
-        reading = context.database.reading
-        g.connection = reading if isinstance(reading, Connection) else reading.connect()
-    return g.connection.execute(statement, parameters)
+        source = _source()
+        g.connection = source if isinstance(source, Connection) else source.connect()
+    return cast(Connection, g.connection)
 
 
+def _source() -> Source:
+    replica = context.database.replica
+    if replica is None:
+        return context.database.reading
+    if "on_replica" not in g:
+        g.on_replica = bool(replica.primary_resting) and not current_operation().audit
+    return replica.engine if g.on_replica else context.database.reading
+
+
+def _turn(to_replica: bool) -> None:
+    _release(None)
+    g.on_replica = to_replica
+
+
+def _turn_away(error: SQLAlchemyError) -> bool:
+    """Whether the other database may answer, once in a request, what this one did not because of its state."""
+    replica = context.database.replica
+    if replica is None or "turned" in g or not (outages.gone(error) or (g.on_replica and outages.replaying(error))):
+        return False
+    if not g.on_replica and current_operation().audit:
+        return False
+    if outages.gone(error):
+        (replica.fail if g.on_replica else replica.primary_resting.begin)(getattr(error, "orig", error))
+    g.turned = True
+    _turn(to_replica=not g.on_replica)
+    return True
+
+
+# ---------------------------------------------------------------- changes
 @contextmanager
 def transaction() -> Iterator[Session]:
     """Make what happens inside one transaction: it commits at the end and rolls back when something raises."""
@@ -142,7 +155,7 @@ def _impatience(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000}")
+        driver.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
 
 
 def lost_to_another(error: DBAPIError) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
+
+from windsock import outages
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +24,11 @@ NAMES = {
     405: "MethodNotAllowed",
     406: "NotAcceptable",
     409: "AlreadyExists",
+    412: "PreconditionFailed",
+    413: "ContentTooLarge",
     415: "UnsupportedMediaType",
+    429: "TooManyRequests",
+    503: "ServiceUnavailable",
 }
 CONTENT_TYPE = "application/problem+json"
 
@@ -30,7 +38,7 @@ class Problem(Exception):
 
     status = 500
 
-    def __init__(self, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, detail: str, headers: dict[str, str | list[str]] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.headers = headers or {}
@@ -60,20 +68,41 @@ class AlreadyExists(Problem):
     status = 409
 
 
+class PreconditionFailed(Problem):
+    status = 412
+
+
 class UnsupportedMediaType(Problem):
     status = 415
 
 
-class NotYetServed(Problem):
-    status = 501
+class ContentTooLarge(Problem):
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request body may have {limit} bytes; see [windsock] max_body_size")
 
 
-def not_yet_served(**_: object) -> None:
-    """Stand in for the handler of an operation that this release does not serve; answers 501."""
-    raise NotYetServed("This release of Windsock does not serve this operation yet; see the changelog")
+class TooManyRequests(Problem):
+    """`seconds` (int) later it may be tried again."""
+
+    status = 429
+
+    def __init__(self, detail: str, seconds: int = 1) -> None:
+        super().__init__(detail, {"Retry-After": str(seconds)})
 
 
-def response(status: int, detail: str | None, headers: dict[str, str] | None = None) -> Response:
+class ServiceUnavailable(Problem):
+    """The database has an outage, or too much to do."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        detail = "The database is out of reach or too busy. Before you repeat a change, look whether it was made"
+        super().__init__(detail, {"Retry-After": "5"})
+
+
+def response(status: int, detail: str | None, headers: dict[str, Any] | None = None) -> Response:
     """Render a problem document; `type` points at the section of the docs page that explains the status."""
     body = {
         "type": f"/docs#section/Errors/{NAMES.get(status, 'Unknown')}",
@@ -95,8 +124,16 @@ def _http(error: HTTPException) -> Response:
     return response(error.code, error.description, kept)
 
 
+def _database(error: SQLAlchemyError) -> Response:
+    if not outages.passing(error):
+        return _unknown(error)
+    cause = " ".join(str(getattr(error, "orig", error)).split())  # no text of a client begins a line of the log
+    log.error("The database failed in %s %r: %.500s", request.method, request.path, cause)
+    return _problem(ServiceUnavailable())
+
+
 def _unknown(error: Exception) -> Response:
-    log.exception("Unexpected error")
+    log.exception("Unexpected error in %s %r", request.method, request.path)
     return response(500, "The server met an unexpected condition; its log holds the cause")
 
 
@@ -104,4 +141,5 @@ def register(app: Flask) -> None:
     """Answer every failure of `app` with a problem document, the router's included."""
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(SQLAlchemyError, _database)
     app.register_error_handler(Exception, _unknown)

@@ -35,11 +35,12 @@ def page(statement: Select[Any], schema: RowSchema, query: dict[str, Any]) -> di
     plan = plan_of(schema, chosen(schema, query.get("fields")))
     wanted = _wanted(query)
     statement = statement.where(*(condition(plan, which, value) for which, value in wanted))
-    statement = access.scope(statement, schema.model)
     limit, offset = _slice(query)
-    items = plan.fetch(_ordered(plan.join(statement), plan, query).limit(limit).offset(offset))
+    readable = access.scope(plan.join(statement), schema.model)
+    items = plan.fetch(_ordered(readable, plan, query).limit(limit).offset(offset))
     total = offset + len(items)
     if len(items) == limit or (offset and not items):
+        statement = access.scope(statement, schema.model, counting=True)
         total = _count(plan.join(statement) if any(plan.joins(which.field) for which, _ in wanted) else statement)
     if offset + len(items) < total:
         _announce_next(limit, offset + limit)

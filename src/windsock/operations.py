@@ -12,11 +12,9 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.exc import DBAPIError
 
-from windsock import access, audit, bodies, db, parameters, spec
+from windsock import access, audit, bodies, db, etags, parameters, responses, spec
 from windsock.context import context
-from windsock.errors import not_yet_served
 from windsock.framework import OpenAPIOperation, Resolver
-from windsock.jsontext import to_json
 from windsock.spec import DocumentError, Operation
 
 Handler = Callable[..., Any]
@@ -33,6 +31,7 @@ def handlers() -> dict[str, Handler]:
         room = rooms[operation.room] = _room(operation)
         if not hasattr(room, operation.id):
             raise DocumentError(f"{operation.id}: {operation.room} has no function of this name")
+        etags.check(operation)
         found[operation.id] = getattr(room, operation.id)
     for name, room in rooms.items():
         for function in vars(room).values():
@@ -45,6 +44,8 @@ def _room(operation: Operation) -> ModuleType:
     try:
         return import_module(operation.room)
     except ModuleNotFoundError as error:
+        if error.name != operation.room:
+            raise
         raise DocumentError(f"{operation.id}: there is no room {operation.room} for its tag") from error
 
 
@@ -59,9 +60,12 @@ def envelope(operation: Operation, handler: Handler) -> Handler:
 
     A transaction that the database ended in favour of another one (a deadlock, say) is tried again from its start.
     """
+    condition = etags.compile_condition(operation)
 
     def once(given: dict[str, Any]) -> Any:
         with db.transaction():
+            if condition is not None:
+                condition(given)
             result = handler(**deepcopy(given))
             audit.record(operation, {name: given[name] for name in operation.path_names}, given.get("body"))
         return result
@@ -84,7 +88,8 @@ def compile_view(operation: Operation, handler: Handler) -> Callable[..., Respon
     body = bodies.compile_body(operation) if operation.body is not None else None
     status, _ = operation.success
     creates = operation.method == "post" and status == 201
-    if operation.audit and handler is not not_yet_served:
+    answer = responses.compile_answer(operation)
+    if operation.audit:
         handler = envelope(operation, handler)
 
     def view(**values: Any) -> Response:
@@ -98,7 +103,7 @@ def compile_view(operation: Operation, handler: Handler) -> Callable[..., Respon
         if result is None:
             return Response(status=status)
         answered = context.config.get_int("windsock", "created_status") if creates else status
-        return Response(to_json(result), answered, content_type="application/json")
+        return answer(result, answered)
 
     return view
 

@@ -20,12 +20,14 @@ Convert = Callable[[str], Any]
 _DATE_TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+ -]\d\d:\d\d))", re.ASCII
 )
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INTEGER = re.compile(r"-?[0-9]+")
+#: Python refuses to read thousands of digits; the bounds of a parameter refuse what is shorter.
+_MOST_DIGITS = 30
 _NUMBER = re.compile(r"-?[0-9]{1,300}(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 #: The columns behind integer parameters are 32 bits wide on PostgreSQL.
 INT32 = 2**31 - 1
-#: The highest value of parameters that count rows: a limit may exceed every maximum, it is lowered.
-_COUNTS = dict.fromkeys(("limit", "offset"), 2**63 - 1)
+#: Of parameters that count rows: a limit may exceed every maximum, it is lowered.
+INT64 = 2**63 - 1
 
 
 def parse_date_time(text: str) -> datetime:
@@ -55,6 +57,8 @@ def date_time(text: str) -> datetime:
 def _integer(text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise ValueError("is not an integer, such as 25")
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("is too large; send an integer such as 25")
     return int(text)
 
 
@@ -77,7 +81,7 @@ def _string(text: str) -> str:
     return text
 
 
-def _scalar(schema: dict[str, Any], highest: int = INT32) -> Convert:
+def _scalar(schema: dict[str, Any]) -> Convert:
     kind = "date-time" if schema.get("format") == "date-time" else schema.get("type")
     convert: Convert = {
         "date-time": date_time,
@@ -85,7 +89,9 @@ def _scalar(schema: dict[str, Any], highest: int = INT32) -> Convert:
         "number": _number,
         "boolean": _boolean,
     }.get(str(kind), _string)
-    low, high = schema.get("minimum"), schema.get("maximum", highest if kind == "integer" else None)
+    widest = INT64 if schema.get("format") == "int64" else INT32
+    least, most = (-widest, widest) if kind == "integer" else (None, None)
+    low, high = schema.get("minimum", least), schema.get("maximum", most)
     allowed = schema.get("enum")
     if low is None and high is None and allowed is None:
         return convert
@@ -95,7 +101,7 @@ def _scalar(schema: dict[str, Any], highest: int = INT32) -> Convert:
         if allowed is not None and value not in allowed:
             raise ValueError(f"is not one of {', '.join(map(str, allowed))}")
         if (low is not None and value < low) or (high is not None and value > high):
-            raise ValueError(f"is not between {-INT32 if low is None else low} and {high}")
+            raise ValueError(f"is not between {low} and {high}")
         return value
 
     return bounded
@@ -109,7 +115,7 @@ def _parameter(parameter: dict[str, Any]) -> Callable[[list[str]], Any]:
         last = -1 if parameter.get("explode") is False else 0  # then a repeated parameter replaces the one before
         convert = lambda values: [item(v) for text in values[last:] for v in text.split(",")]  # noqa: E731
     else:
-        scalar = _scalar(schema, _COUNTS.get(name, INT32))
+        scalar = _scalar(schema)
         convert = lambda values: scalar(values[-1])  # noqa: E731
 
     def named(values: list[str]) -> Any:

@@ -114,10 +114,11 @@ class TaskDoc:
         return encoded.delta(self.defaults.retry_delay) if delay is None else delay
 
     @property
-    def extra_links(self) -> list[dict[str, str]]:
+    def link_classes(self) -> list[tuple[str, Any]]:
+        """Path and encoded arguments of the class of each link of the operator; no class is looked for."""
         links = self.data.get("_operator_extra_links")
         links = [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
-        return [encoded.class_ref(path) for link in links for path in list(link)[:1]]
+        return [pair for link in links for pair in list(link.items())[:1]]
 
     def answer(self) -> dict[str, Any]:
         """The Task object of the API."""
@@ -146,7 +147,7 @@ MEMBERS: dict[str, Callable[[TaskDoc], Any]] = {
     "downstream_task_ids": lambda task: task.downstream_task_ids,
     "end_date": lambda task: encoded.isoformat(task.end_date),
     "execution_timeout": lambda task: encoded.delta_answer(task.execution_timeout),
-    "extra_links": lambda task: task.extra_links,
+    "extra_links": lambda task: [encoded.class_ref(path) for path, _ in task.link_classes],
     "is_mapped": lambda task: task.is_mapped,
     "operator_name": lambda task: task.operator_name,
     "owner": lambda task: text(task.arguments.get("owner"), task.defaults.owner),

@@ -6,12 +6,10 @@ import json
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select
 
 import factories as f
 from clients import FERNET_KEY
 from problems import assert_problem
-from windsock.models import Log
 
 OTHER_KEY = Fernet.generate_key().decode()
 SHOWN = {
@@ -121,9 +119,3 @@ def test_what_is_sensitive_can_be_set(setting, value, shown, get, add, make_app,
 @pytest.mark.parametrize("body", [{}, {"connection_id": "t", "conn_type": "sqlite"}])
 def test_testing_a_connection_is_refused_unless_it_is_switched_on(body, client):
     assert_problem(client.post("/api/v1/connections/test", json=body), 403, "[core] test_connection")
-
-
-def test_testing_a_connection_is_not_served_yet_where_it_is_switched_on(make_app, as_user, session):
-    tester = as_user("Admin", of=make_app({("core", "test_connection"): "Enabled"}))
-    assert_problem(tester.post("/api/v1/connections/test", json={"conn_type": "sqlite"}), 501)
-    assert session.scalars(select(Log)).all() == []

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ from sqlalchemy import URL, Engine, create_engine, select
 from sqlalchemy.orm import Session, joinedload
 
 from databases import KINDS, postgres
-from windsock import migrate
+from windsock import accounts, migrate, tokens
+from windsock.config import Config
 from windsock.models import Action, Dag, Permission, Resource, Role, SerializedDag, TaskInstance, User
 from windsock.security_defaults import DEFAULT_ROLES
 
@@ -113,6 +114,23 @@ def test_airflow_creates_a_user_with_a_default_role(airflow: Airflow, url: URL) 
     with Session(create_engine(url)) as session:
         user = session.scalars(select(User).options(joinedload(User.roles))).unique().one()
         assert (user.username, [role.name for role in user.roles]) == ("u", ["Op"])
+
+
+def test_airflow_does_not_mind_the_table_of_tokens(airflow: Airflow, url: URL) -> None:
+    config = Config({("webserver", "secret_key"): "a key"})
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for name in ("stays", "goes"):
+            user = accounts.NewUser(name, "password", f"{name}@example.com", "F", "L", "Op")
+            accounts.create_user(connection, user)
+            tokens.make(connection, config, tokens.Wanted(name, timedelta(days=1)))
+    airflow("db", "check-migrations", "--migration-wait-timeout", "0")
+    airflow("db", "clean", "--clean-before-timestamp", "2100-01-01", "--yes", "--skip-archive")
+    airflow("users", "delete", "--username", "goes")
+    with engine.begin() as connection:
+        states = sorted(token.state for token in tokens.list_tokens(connection, config))
+    assert states == ["user deleted", "valid"]
+    engine.dispose()
 
 
 def test_a_migration_by_airflow_changes_nothing(airflow: Airflow, url: URL) -> None:

@@ -11,15 +11,18 @@ from sqlalchemy import select
 
 from windsock.context import context
 from windsock.crypto import MASK
-from windsock.errors import BadRequest, PermissionDenied, not_yet_served
+from windsock.errors import BadRequest, PermissionDenied
 from windsock.listing import page
 from windsock.models import Connection
+from windsock.probes import Target
+from windsock.probes.runner import test as probe
 from windsock.rows import Derived, Hidden, RowSchema, accepted, create, fetch, read, remove, update
 from windsock.unmask import restored
 
 #: What Airflow takes as an id, and how long a new one may be (airflow.utils.helpers.validate_key).
 _ID, _LONGEST_ID = re.compile(r"[\w.-]+"), 200
 _DEEPEST = 100
+_TESTED = ("conn_type", "host", "port", "login", "password", "schema")
 
 
 def _clear(extra: str | None, encrypted: bool | None) -> str | None:
@@ -36,7 +39,7 @@ def _sealed_password(password: str) -> dict[str, Any]:
     return {"password": stored, "is_encrypted": encrypted}
 
 
-def _sealed_extra(extra: str | None) -> dict[str, Any]:
+def _settings(extra: str | None) -> dict[str, Any]:
     try:
         settings = json.loads(extra or "{}")
     except ValueError:
@@ -45,6 +48,11 @@ def _sealed_extra(extra: str | None) -> dict[str, Any]:
         settings = None
     if not isinstance(settings, dict) or _too_deep(settings):
         raise BadRequest('Member \'extra\' must be a JSON object in a string, such as "{\\"sslmode\\": \\"require\\"}"')
+    return settings
+
+
+def _sealed_extra(extra: str | None) -> dict[str, Any]:
+    _settings(extra)
     stored, encrypted = context.vault.encrypt(extra) if extra else (extra, False)
     return {"extra": stored, "is_extra_encrypted": encrypted}
 
@@ -123,8 +131,17 @@ def delete_connection(connection_id: str) -> None:
     remove(fetch(Connection, conn_id=connection_id))
 
 
-def test_connection(body: dict[str, Any]) -> None:
-    """Try a connection, where the configuration allows it."""
-    if context.config.get("core", "test_connection").strip().lower() != "enabled":
+def test_connection(body: dict[str, Any]) -> dict[str, Any]:
+    """Try a connection, where the configuration allows it; nothing that is stored takes part."""
+    config = context.config
+    if config.get("core", "test_connection").strip().lower() != "enabled":
         raise PermissionDenied("Testing connections is switched off; [core] test_connection = Enabled switches it on")
-    not_yet_served()
+    if not body.get("conn_type"):
+        raise BadRequest("Member 'conn_type' is missing; it names the type of the connection, such as 'http'")
+    for name in ("password", "extra"):
+        if MASK in (body.get(name) or ""):
+            raise BadRequest(f"Member {name!r} holds {MASK}; a test takes no stored secret, so send the secret itself")
+    folders = tuple(config.get_list("windsock", "test_connection_folders"))
+    timeout = config.get_float("windsock", "test_connection_timeout")
+    given: dict[str, Any] = {name: body.get(name) for name in _TESTED}
+    return probe(Target(**given, extra=_settings(body.get("extra")), folders=folders, timeout=timeout), config)

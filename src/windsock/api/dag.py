@@ -10,6 +10,7 @@ from sqlalchemy import Select, select
 from sqlalchemy import update as sql_update
 
 from windsock import db, sources
+from windsock.accepting import preferred
 from windsock.callers import ANY
 from windsock.definitions import definition
 from windsock.errors import BadRequest, NotFound

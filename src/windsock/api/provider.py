@@ -1,7 +1,24 @@
-"""Providers."""
+"""Provider packages: what the metadata of the installed distributions tells of them."""
 
 from __future__ import annotations
 
-from windsock.errors import not_yet_served
+import re
+from typing import Any
 
-get_providers = not_yet_served
+from windsock.distributions import canonical, declared, description_of
+
+
+def get_providers() -> dict[str, Any]:
+    """List providers, one for each distribution."""
+    found: dict[str, dict[str, str]] = {}
+    for entry, distribution in declared("apache_airflow_provider"):
+        name = canonical(distribution.name)
+        if name not in found:
+            description = _plain(description_of(entry, distribution))
+            found[name] = {"package_name": name, "description": description, "version": distribution.version}
+    return {"providers": list(found.values()), "total_entries": len(found)}
+
+
+def _plain(text: str) -> str:
+    """A description without the marks of reStructuredText that Airflow's server takes out of it."""
+    return re.sub("[`_<>]", "", text.strip(" \n."))

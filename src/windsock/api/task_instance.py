@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from flask import Response
 from marshmallow import fields
 from sqlalchemy import select
 
@@ -11,12 +12,15 @@ from windsock import access
 from windsock.context import context
 from windsock.definitions import definition
 from windsock.dependencies import dependencies
-from windsock.errors import NotFound, not_yet_served
+from windsock.errors import NotFound
 from windsock.lifecycle import notes, selection, states
+from windsock.links import extra_links
 from windsock.listing import page, slice_of
 from windsock.models import DagRun, Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
 from windsock.rows import Derived, RowSchema, Timestamp, fetch, missing, one, plan_of
 from windsock.situation import gather
+from windsock.tasklogs.answers import answer
+from windsock.tasklogs.attempts import find_attempt
 from windsock.text_forms import executor_config_text, trigger_kwargs_text
 
 
@@ -246,4 +250,27 @@ def set_mapped_task_instance_note(
     return one(_instances(**key), task_instance_schema, **key)
 
 
-get_extra_links = get_log = not_yet_served
+def get_extra_links(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+    """Show the links that the operator offers for a task instance; unknown ones and those without a URL are null."""
+    document = definition(dag_id).doc
+    states.require_task(document, dag_id, task_id)
+    key: dict[str, Any] = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+    return extra_links(document.task_docs[task_id], key)
+
+
+def get_log(
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    task_try_number: int,
+    map_index: int = -1,
+    full_content: bool = False,
+    token: str | None = None,
+    tail: int | None = None,
+) -> Response:
+    """Stream the log of one try, as text or JSON; `full_content` changes nothing, since an answer is always whole."""
+    key: dict[str, Any] = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+    attempt = find_attempt(task_try_number, **key)
+    if attempt is None:
+        raise missing(TaskInstance, key)
+    return answer(attempt, context.config, token, tail)

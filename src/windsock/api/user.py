@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy import update as sql_update
 from werkzeug.security import generate_password_hash
 
-from windsock import db
+from windsock import db, sessions
 from windsock.context import caller
 from windsock.errors import AlreadyExists, BadRequest
 from windsock.listing import page
@@ -93,6 +93,8 @@ def patch_user(username: str, body: dict[str, Any], update_mask: list[str] | Non
         wanted = accepted(user, user_schema, body, update_mask)
         _refuse_taken(wanted, user.id)
         user.changed_on, user.changed_by_fk = datetime.now(), _me()  # naive local time, as FAB writes it
+        if "password" in wanted:
+            sessions.end_all(db.session(), user.id)
         return update(user, user_schema, wanted)
 
 
@@ -100,6 +102,7 @@ def delete_user(username: str) -> None:
     """Delete a user; what they made or wrote stays."""
     with way_in_kept():
         user = lock(_named(username), User, username=username)
+        sessions.end_all(db.session(), user.id)  # SQLite may give the next user the same id
         _disown(user.id)
         remove(user)
 

@@ -13,16 +13,24 @@ _AIRFLOW = ("airflow.api.auth.backend.", "airflow.providers.fab.auth_manager.api
 _OWN = {
     "basic_auth": "windsock.auth.basic",
     "deny_all": "windsock.auth.deny_all",
+    "kerberos_auth": "windsock.auth.kerberos",
     "session": "windsock.auth.session",
 }
+#: Short names of back ends that Airflow has none of.
+_SHORT = {"oidc": "windsock.auth.oidc", "token": "windsock.auth.token"}
 
 
 def load(config: Config) -> list[Backend]:
-    """The back ends of `[api] auth_backends`, in order. Raises ConfigError for an unknown name."""
-    return [_load(name) for name in config.get_list("api", "auth_backends")]
+    """The back ends of `[api] auth_backends`, in order. Raises ConfigError for an unknown name, or what one misses."""
+    backends = [_load(name) for name in config.get_list("api", "auth_backends")]
+    for backend in backends:
+        if check := getattr(backend, "check", None):
+            check(config)
+    return backends
 
 
 def _load(name: str) -> Backend:
+    name = _SHORT.get(name, name)
     for prefix in _AIRFLOW:
         if name.startswith(prefix) and name[len(prefix) :] in _OWN:
             return import_module(_OWN[name[len(prefix) :]]).authenticate
@@ -32,5 +40,5 @@ def _load(name: str) -> Backend:
     try:
         return import_module(name).authenticate
     except (ImportError, AttributeError) as error:
-        known = ", ".join(_AIRFLOW[0] + short for short in _OWN)
+        known = ", ".join([*(_AIRFLOW[0] + name for name in _OWN), *_SHORT])
         raise ConfigError(f"[api] auth_backends: {name!r} is not a back end ({error}); known: {known}") from error

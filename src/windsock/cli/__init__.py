@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from windsock.cli import config, db, roles, serve, standalone, users, where
+from windsock.cli import config, db, demo, roles, serve, standalone, tokens, users, where
 from windsock.cli.base import OneLineErrors, accept_config
 
 
@@ -22,5 +22,6 @@ def version() -> None:
     click.echo(installed("windsock"))
 
 
-for _command in (standalone.standalone, serve.serve, db.db, users.users, roles.roles, config.config, where.where):
+for _command in (standalone.standalone, serve.serve, db.db, users.users, roles.roles, tokens.tokens, config.config,
+                 demo.demo, where.where):  # fmt: skip
     main.add_command(_command)

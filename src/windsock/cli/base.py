@@ -90,12 +90,10 @@ def _line(error: BaseException | None) -> str:
 
 def engine(config: Config, create: bool = False) -> Engine:
     """An engine with transactions. Raises SchemaError for a SQLite file that does not exist, unless `create`."""
-    from sqlalchemy import create_engine
-
-    from windsock import db
+    from windsock.engines import plain_engine
     from windsock.migrate import SchemaError
 
-    made = create_engine(**db.options(config))
+    made = plain_engine(config)
     file = made.url.database if made.dialect.name == "sqlite" else None
     if file and file != ":memory:" and not create and not Path(file).exists():  # SQLite would create it
         raise SchemaError(

@@ -37,7 +37,8 @@ class Listen(NamedTuple):
     @property
     def url(self) -> str:
         """The address for a client on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        # An address that is replaced, not one to listen on
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # nosec B104
         return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
 
 
@@ -95,11 +96,12 @@ def check_start(config: Config) -> None:
 
 
 def _check(config: Config) -> None:
-    from windsock import auth, migrate, operations
+    from windsock import auth, limits, migrate, operations
     from windsock.crypto import Vault
 
     config.check()
     auth.load(config)
+    limits.load(config)
     Vault.from_config(config)
     operations.handlers()
     used = engine(config)

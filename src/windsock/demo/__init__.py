@@ -17,6 +17,14 @@ def load(connection: Connection, vault: Vault, logs: Path, now: datetime) -> Non
 
     The rows are the same for the same `now`, an aware datetime; only encrypted values differ.
     """
+    for name, text in fill(connection, vault, now).logs.items():
+        file = logs / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def fill(connection: Connection, vault: Vault, now: datetime) -> World:
+    """As `load`, but leave the task logs in the World that is returned."""
     world = World(vault, now)
     store.add_dags(world)
     store.add_datasets(world)
@@ -27,7 +35,4 @@ def load(connection: Connection, vault: Vault, logs: Path, now: datetime) -> Non
     store.add_alias_events(world)
     store.finish_audit(world)
     world.save(connection)
-    for name, text in world.logs.items():
-        file = logs / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    return world

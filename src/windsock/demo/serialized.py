@@ -86,11 +86,6 @@ def digest(data: dict[str, Any]) -> str:
     return hashlib.md5(json.dumps(data, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 
-def location_hash(fileloc: str) -> int:
-    """`dag_code.fileloc_hash`: the last 8 bytes of SHA-1 as an unsigned number, without its low 8 bits."""
-    return int.from_bytes(hashlib.sha1(fileloc.encode(), usedforsecurity=False).digest()[-8:], "big") >> 8
-
-
 def owner_links(dag: Dag) -> dict[str, str]:
     """The links of the DAG's owner."""
     return {"data-platform": "https://wiki.example.com/data-platform"} if dag.owner == "data-platform" else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -41,13 +42,14 @@ from windsock.models import (
 )
 from windsock.models import Connection as ConnectionRow
 from windsock.models import Dag as DagRow
+from windsock.sources import location_hash
 
 _BEGINNING = datetime(2026, 1, 12, 8, 15, 20, 364118, timezone.utc)
 
 
-def add_dags(world: World) -> None:
-    """Add the rows of all DAGs and their definitions."""
-    for dag in DAGS:
+def add_dags(world: World, dags: Iterable[Dag] = DAGS) -> None:
+    """Add the rows of these DAGs and their definitions."""
+    for dag in dags:
         world.add(DagRow, **_dag(world, dag))
         for tag in dag.tags:
             world.add(DagTag, dag_id=dag.id, name=tag)
@@ -57,7 +59,7 @@ def add_dags(world: World) -> None:
         world.hashes[dag.id] = serialized.digest(data)
         if not dag.active:
             continue
-        place = {"fileloc": dag.fileloc, "fileloc_hash": serialized.location_hash(dag.fileloc)}
+        place = {"fileloc": dag.fileloc, "fileloc_hash": location_hash(dag.fileloc)}
         world.add(SerializedDag, **place, dag_id=dag.id, data=data, dag_hash=world.hashes[dag.id],
                   last_updated=world.ago(days=3), processor_subdir=FOLDER)  # fmt: skip
         world.add(DagCode, **place, source_code=sources.source(dag), last_updated=world.ago(days=3))
