@@ -31,7 +31,7 @@ SWITCHED_OFF = {"get_config", "get_value", "test_connection"}
 #: URLs without rows, for requests that end before any row is looked at.
 NOTHING = World(None, f.filled)
 #: Names that belong to every list; the server reads them for each.
-PAGING = {"limit", "offset", "order_by", "fields"}
+PAGING = {"limit", "offset", "order_by", "fields", "cursor"}
 #: The reads; what changes something has tests of its own for each room.
 SERVED = [o for o in OPERATIONS.values() if o.id not in SWITCHED_OFF and not o.audit]
 #: In a world of nulls no DAG is active.
@@ -242,6 +242,8 @@ def _value(parameter: dict[str, Any], operation: Operation) -> str:
     schema = parameter["schema"]
     if parameter["name"] == "order_by":
         return operation.sortable[0]
+    if parameter["name"] == "cursor":
+        return ""
     if parameter["name"] == "fields":
         return _first_member(operation)
     if parameter["name"] == "token":
@@ -303,7 +305,7 @@ def test_an_unknown_query_parameter_is_refused_by_name(operation, client):
 @named(BATCHES)
 def test_every_member_of_a_batch_form_is_accepted_and_used(operation, client):
     url = NOTHING.url(operation)
-    handled = {"page_limit", "page_offset", "order_by", *operation.filters}
+    handled = {"page_limit", "page_offset", "order_by", "cursor", "fields", *operation.filters}
     assert properties(operation.body).keys() == handled
     for name, schema in properties(operation.body).items():
         values = [_value({"name": name, "schema": schema}, operation)]

@@ -282,9 +282,8 @@ def test_an_unexpected_failure_tells_the_client_nothing(app, client, caplog, mon
 @pytest.fixture
 def busy_app(tmp_path: Path) -> Iterator[tuple[Flask, Engine]]:
     """An application on a filled file of SQLite, with one connection and hardly any patience."""
-    engine = create_engine(
-        f"sqlite:///{tmp_path}/airflow.db", connect_args={"timeout": 0.05}, pool_size=1, max_overflow=0, pool_timeout=0.05
-    )
+    hasty = {"connect_args": {"timeout": 0.05}, "pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+    engine = create_engine(f"sqlite:///{tmp_path}/airflow.db", **hasty)
     fill(engine)
     yield create_app(Config(SETTINGS), Database(engine)), engine
     engine.dispose()
@@ -379,7 +378,7 @@ def test_no_foreign_page_may_read_anything_by_default(client):
     assert not [name for name, _ in response.headers if name.lower().startswith("access-control")]
 
 
-@pytest.mark.parametrize("path", ["pools", "pools/none", "none"])
+@pytest.mark.parametrize("path", ["variables", "pools/none", "none"])
 def test_an_answer_is_not_kept_by_caches(path, client):
     response = client.get(f"{API}/{path}")
     assert response.headers["Cache-Control"] == "no-store"

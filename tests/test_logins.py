@@ -67,7 +67,7 @@ def test_workers_that_read_the_same_last_login_count_it_once(app, make_user, sta
     user = make_user("Admin", last_login=long_ago)
     with app.app_context():
         for _ in range(3):
-            logins.count_success(user.id, long_ago)
+            logins.count_success(user)
     assert statistics(user)[0] == 4
 
 

@@ -49,7 +49,8 @@ def find_caller(condition: ColumnElement[bool], **parameters: Any) -> Caller | N
 
     A back end that makes its condition once, with `bindparam`, and gives the values here saves building SQL each time.
     """
-    rows = _rows(_user_statement(current_operation(), condition, _watching()), parameters)
+    seconds = _watched_seconds()
+    rows = _rows(_user_statement(current_operation(), condition, seconds), parameters, seconds > 0)
     if not rows:
         return None
     first = rows[0]
@@ -62,25 +63,26 @@ def find_caller(condition: ColumnElement[bool], **parameters: Any) -> Caller | N
 def find_by_roles(username: str, display_name: str, names: Iterable[str]) -> Caller | None:
     """Somebody who is no user of the database but has the roles with these names; None if no such role exists."""
     given = sorted(set(names))
-    statement = _roles_statement(current_operation(), _watching())
-    rows = _rows(statement, {"role_names": given, "owner": username} if _watching() else {"role_names": given})
+    seconds = _watched_seconds()
+    parameters = {"role_names": given, "owner": username} if seconds else {"role_names": given}
+    rows = _rows(_roles_statement(current_operation(), seconds), parameters, seconds > 0)
     if not rows:
         return None
     some_dag = bool(rows[0].some_dag)
     return Caller(None, username, None, True, display_name, _rights(rows), some_dag, None, roles_named(tuple(given)))
 
 
-def _watching() -> bool:
-    return context.database.replica is not None
+def _watched_seconds() -> float:
+    """The seconds that a replica wants to know about; 0 where there is none."""
+    replica = context.database.replica
+    return replica.seconds if replica else 0
 
 
-def _rows(statement: Select[Any], parameters: dict[str, Any]) -> list[Row[Any]]:
+def _rows(statement: Select[Any], parameters: dict[str, Any], watched: bool) -> list[Row[Any]]:
     """The rows of a caller; what a replica wants to know of them stays with the request."""
-    replica, given = context.database.replica, {"dag_id": dag_id() or ANY, **parameters}
-    if replica is None:
-        return db.fresh_rows(statement, given)
-    rows = db.fresh_rows(statement, given | {"since": replica.since()})
-    g.watched = rows[0] if rows else None
+    rows = db.fresh_rows(statement, {"dag_id": dag_id() or ANY, **parameters})
+    if watched:
+        g.watched = rows[0] if rows else None
     return rows
 
 
@@ -100,11 +102,11 @@ def _rights(rows: Iterable[Row[Any]]) -> frozenset[Right]:
 
 
 @lru_cache(1024)
-def _user_statement(operation: Operation, condition: ColumnElement[bool], watching: bool) -> Select[Any]:
+def _user_statement(operation: Operation, condition: ColumnElement[bool], seconds: float) -> Select[Any]:
     """User, and one row for each right of theirs that the operation names (outer join: a user without any stays)."""
     right = held(operation)
     user = (User.id, User.username, User.password, User.active, User.first_name, User.last_name, User.last_login)
-    watched = watch(User.username) if watching else ()
+    watched = watch(User.username, seconds) if seconds else ()
     return (
         select(*user, right.c.action, right.c.resource, _some_dag(operation, roles_of(User.id)), *watched)
         .outerjoin(user_role, user_role.c.user_id == User.id)
@@ -114,9 +116,9 @@ def _user_statement(operation: Operation, condition: ColumnElement[bool], watchi
 
 
 @lru_cache(256)
-def _roles_statement(operation: Operation, watching: bool) -> Select[Any]:
+def _roles_statement(operation: Operation, seconds: float) -> Select[Any]:
     right = held(operation)
-    watched = watch(bindparam("owner", type_=String)) if watching else ()
+    watched = watch(bindparam("owner", type_=String), seconds) if seconds else ()
     names: BindParameter[Any] = bindparam("role_names", expanding=True)
     return (
         select(right.c.action, right.c.resource, _some_dag(operation, roles_named(names)), *watched)

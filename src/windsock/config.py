@@ -161,6 +161,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("webserver", "log_request_clock_grace", "int", "30",
             "Seconds for which a request to a log server is signed."),
     Setting("windsock", "default_page_limit", "int", "25", "Page size of a list when `limit` is absent or 0."),
+    Setting("windsock", "count", "str", "exact",
+            "How a list finds its `total_entries` unless a request says `Prefer: count=...`: `exact`, `estimated` or"
+            " `none`; see [lists](lists.md)."),
     Setting("windsock", "anonymous_role", "str", "",
             "Role of requests that bring no credentials. Empty: they are refused."),
     Setting("windsock", "log_server_hosts", "list", "",
@@ -398,6 +401,8 @@ class Config:
                 self.get_bool("webserver", "expose_config")
             except ConfigError:
                 raise self._wrong("webserver", "expose_config", "True, False or non-sensitive-only") from None
+        if self._word("windsock", "count").lower() not in ("exact", "estimated", "none"):
+            raise self._wrong("windsock", "count", "exact, estimated or none")
         for key in ("test_connection_timeout", "test_connection_concurrency", "read_your_writes_seconds"):
             if self.get_float("windsock", key) <= 0:
                 raise self._wrong("windsock", key, "more than 0")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, cast
 
 from flask import Flask, g
@@ -51,19 +52,19 @@ def execute(statement: Executable, parameters: dict[str, Any] | None = None) -> 
     """The CursorResult of a statement on this request's connection, which is taken from the pool at the first one."""
     if "session" in g:
         return session().connection().execute(statement, parameters)
-    try:
-        return _reader().execute(statement, parameters)
-    except SQLAlchemyError as error:
-        if not _turn_away(error):
-            raise
-        return _reader().execute(statement, parameters)
+    while True:
+        try:
+            return _reader().execute(statement, parameters)
+        except SQLAlchemyError as error:
+            if not (_reconnect(error) or _turn_away(error)):
+                raise
 
 
 def fresh_rows(statement: Executable, parameters: dict[str, Any] | None = None) -> list[Row[Any]]:
     """All rows of a statement about rights, which the primary answers for as long as it can be reached."""
     if not g.get("on_replica"):
         return list(execute(statement, parameters).all())
-    _turn(to_replica=bool(cast(Replica, context.database.replica).primary_resting))
+    _turn(to_replica="turned" in g or bool(cast(Replica, context.database.replica).primary_resting))
     rows = list(execute(statement, parameters).all())
     _turn(to_replica=True)
     return rows
@@ -71,10 +72,9 @@ def fresh_rows(statement: Executable, parameters: dict[str, Any] | None = None) 
 
 def may_use_replica() -> None:
     """Read the rest of this request from the replica, if there is one that has what the caller may expect to see."""
-    replica, found = context.database.replica, g.get("watched")
-    if replica is None or found is None or current_operation().audit or g.get("on_replica"):
+    if "watched" not in g or g.watched is None or current_operation().audit or g.on_replica:
         return
-    if replica.serves(found):
+    if cast(Replica, context.database.replica).serves(g.watched):
         _turn(to_replica=True)
 
 
@@ -89,6 +89,7 @@ def _source() -> Source:
     replica = context.database.replica
     if replica is None:
         return context.database.reading
+    g.asked_at = monotonic()
     if "on_replica" not in g:
         g.on_replica = bool(replica.primary_resting) and not current_operation().audit
     return replica.engine if g.on_replica else context.database.reading
@@ -99,6 +100,15 @@ def _turn(to_replica: bool) -> None:
     g.on_replica = to_replica
 
 
+def _reconnect(error: SQLAlchemyError) -> bool:
+    """Whether to ask the same database on a new connection, once in a request, since this one was dropped."""
+    if "reconnected" in g or not getattr(error, "connection_invalidated", False):
+        return False
+    _release(None)
+    g.reconnected = True
+    return not isinstance(context.database.reading, Connection)
+
+
 def _turn_away(error: SQLAlchemyError) -> bool:
     """Whether the other database may answer, once in a request, what this one did not because of its state."""
     replica = context.database.replica
@@ -107,7 +117,7 @@ def _turn_away(error: SQLAlchemyError) -> bool:
     if not g.on_replica and current_operation().audit:
         return False
     if outages.gone(error):
-        (replica.fail if g.on_replica else replica.primary_resting.begin)(getattr(error, "orig", error))
+        replica.note(getattr(error, "orig", error), g.on_replica, monotonic() - g.asked_at)
     g.turned = True
     _turn(to_replica=not g.on_replica)
     return True

@@ -17,8 +17,9 @@ from windsock.config import Config
 _BY_POSITION = {"_result_disable_adapt_to_context": True}
 #: Seconds that SQLite waits for a lock.
 PATIENCE = 30
-#: A replica that does not answer is left alone, so it is given up sooner: in seconds, and in milliseconds (libpq).
-_REPLICA = {"connect_timeout": 3, "tcp_user_timeout": 5000}
+#: When a server that does not answer is given up, in seconds and milliseconds (libpq); a replica is soon left alone.
+_PRIMARY = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
+_REPLICA = {"connect_timeout": 3, "tcp_user_timeout": 3_000}
 #: Names the process behind the connection, and makes UTC the zone of the session. PgBouncer refuses `options` at
 #: start-up, but keeps what a client sets as its time zone.
 _SETTLE = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.set_config('TimeZone', 'UTC', false)"
@@ -64,7 +65,7 @@ def options(config: Config) -> dict[str, Any]:
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite":
         return {"url": url, "connect_args": {"check_same_thread": False, "timeout": PATIENCE}}
-    return _pool(config) | {"url": url, "connect_args": {"connect_timeout": 10}}
+    return _pool(config) | {"url": url, "connect_args": _PRIMARY}
 
 
 def _pool(config: Config) -> dict[str, Any]:

@@ -68,19 +68,20 @@ def state_members(resource: Operation) -> Members:
 # ---------------------------------------------------------------- tags
 def tag(result: Any, content: bytes, members: Members) -> str:
     """The tag, in its quotes, of an answer: its plain data, its JSON text, and the names of `state_members`."""
-    state, whole = _state(result, members), _digest(content, 32)
+    key = _key(context.config.get("webserver", "secret_key"))
+    state, whole = _state(result, members, key), _digest(key + content, 32)
     return f'"{state}-{whole}"' if state else f'"{whole}"'
 
 
-def _state(result: Any, members: Members) -> str:
+def _state(result: Any, members: Members, key: bytes) -> str:
     if not members or not all(name in result for name in members):
         return ""
-    return _digest(to_json([result[name] for name in members]), 16)
+    return _digest(key + to_json([result[name] for name in members]), 16)
 
 
 def _digest(content: bytes, length: int) -> str:
     """Hexadecimal digits of a part of SHA-256: nobody can go on from a part to the digest of a longer content."""
-    return hashlib.sha256(_key(context.config.get("webserver", "secret_key")) + content).hexdigest()[:length]
+    return hashlib.sha256(content).hexdigest()[:length]
 
 
 @lru_cache(4)
@@ -103,7 +104,8 @@ def compile_condition(operation: Operation) -> Condition | None:
         known = _states(request.headers.get("If-Match", "*"))
 
         def compare(*_: Any) -> None:
-            if _state(read(**{name: given[name] for name in operation.path_names}), members) not in known:
+            now = read(**{name: given[name] for name in operation.path_names})
+            if _state(now, members, _key(context.config.get("webserver", "secret_key"))) not in known:
                 raise PreconditionFailed(_CHANGED)
 
         if known:  # the first row that a handler loads is the one that it changes, and `rows.lock` has locked it

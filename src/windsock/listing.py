@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 from flask import Response, after_this_request, request
-from sqlalchemy import ColumnElement, Select, func, inspect, or_
+from sqlalchemy import ColumnElement, Select, or_
 from werkzeug.urls import iri_to_uri
 
-from windsock import access, db
+from windsock import access, counts, cursors
 from windsock.callers import ANY
 from windsock.context import context
 from windsock.context import operation as current
+from windsock.cursors import Position
 from windsock.errors import BadRequest
+from windsock.ordering import Key, after, order_of
 from windsock.plans import Plan, plan_of
-from windsock.rows import RowSchema, chosen
+from windsock.rows import RowSchema, chosen, narrowed
 from windsock.spec import Filter
 
 _COMPARE = {"=": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -26,25 +28,75 @@ _LONGEST_PATTERN = 3000
 _DEFAULT_PAGE = {"limit": ("windsock", "default_page_limit"), "page_limit": ("api", "fallback_page_limit")}
 
 
+class Slice(NamedTuple):
+    """Which rows a page has: it skips `offset` rows, or starts after `start`, which is None at the start of a walk."""
+
+    limit: int
+    offset: int = 0
+    by_cursor: bool = False
+    start: Position | None = None
+
+    @property
+    def passed(self) -> int:
+        """How many rows come before the page."""
+        return self.start.passed if self.start else self.offset
+
+
 def page(statement: Select[Any], schema: RowSchema, query: dict[str, Any]) -> dict[str, Any]:
     """The page of `select(model)` that `query` (the handler's keyword arguments) asks for.
 
     Filters are those that the document declares with `x-filter`; path values narrow the attribute of the same member
-    unless they are `~`; `total_entries` counts what the caller may read.
+    unless they are `~`; `total_entries` is of what the caller may read, and `counts.way` tells how it was found.
     """
     plan = plan_of(schema, chosen(schema, query.get("fields")))
     wanted = _wanted(query)
+    names = [which.field for which, _ in wanted]
     statement = statement.where(*(condition(plan, which, value) for which, value in wanted))
-    limit, offset = _slice(query)
-    readable = access.scope(plan.join(statement), schema.model)
-    items = plan.fetch(_ordered(readable, plan, query).limit(limit).offset(offset))
-    total = offset + len(items)
-    if len(items) == limit or (offset and not items):
-        statement = access.scope(statement, schema.model, counting=True)
-        total = _count(plan.join(statement) if any(plan.joins(which.field) for which, _ in wanted) else statement)
-    if offset + len(items) < total:
-        _announce_next(limit, offset + limit)
-    return {schema.plural: items, "total_entries": total}
+    part = _slice(query)
+    rows = _rows(plan, plan.join(statement, [*names, *_sorted_by(query)]), _order(plan, query, part), part)
+    shown, more = rows[: part.limit], len(rows) > part.limit
+    way = counts.way()
+    total = _total(part, len(shown), more, way, lambda: plan.join_for(_all(statement, schema), names))
+    if more:
+        last = rows[part.limit - 1][len(plan.columns) :]
+        _announce_next(part, query, Position(list(last), part.passed + part.limit, {way: total}))
+    return {schema.plural: plan.items(shown), "total_entries": total}
+
+
+def _rows(plan: Plan, statement: Select[Any], order: tuple[Key, ...], part: Slice) -> list[Any]:
+    """The rows of a page and the first of the next, if there is one; for a cursor, with the values they are sorted by.
+
+    Starting after a row costs the same wherever it is; skipping rows means reading them.
+    """
+    also = [key.column for key in order] if part.by_cursor else []
+    found = access.scope(statement, plan.model).order_by(*(key.clause for key in order))
+    if part.start is None:
+        return list(plan.rows(found.limit(part.limit + 1).offset(part.offset), also))
+    rows: list[Any] = []
+    for stretch in after(order, part.start.values):
+        rows += plan.rows(found.where(stretch).limit(part.limit + 1 - len(rows)), also)
+        if len(rows) > part.limit:
+            break
+    return rows
+
+
+def _all(statement: Select[Any], schema: RowSchema) -> Select[Any]:
+    return cast("Select[Any]", access.scope(statement, schema.model, counting=True))
+
+
+def _total(part: Slice, shown: int, more: bool, way: str, countable: Callable[[], Select[Any]]) -> int:
+    """What is known, or counted in that way; a client that goes on while `offset < total_entries` misses no row."""
+    seen = part.passed + shown
+    if not more and (shown or part.start or not part.offset):
+        return seen
+    if part.start and way in part.start.counted:
+        return max(part.start.counted[way], seen + 1)  # one count for a whole walk
+    if way == "none":
+        return seen + more
+    found = counts.exact(countable()) if way == "exact" else counts.estimated(countable())
+    if more:
+        return max(found, seen + 1)
+    return found if way == "exact" else min(found, seen)
 
 
 def _wanted(query: dict[str, Any]) -> list[tuple[Filter, Any]]:
@@ -78,12 +130,15 @@ def _among(column: Any, values: Iterable[Any], included: bool) -> ColumnElement[
     return found if included else ~found
 
 
-def _ordered(statement: Select[Any], plan: Plan, query: dict[str, Any]) -> Select[Any]:
-    wanted = query.get("order_by")
-    if wanted is not None:
-        column = plan.column(_sortable(wanted))
-        statement = statement.order_by(None).order_by(_direction(column, wanted.startswith("-")))
-    return statement.order_by(*(getattr(plan.model, c.name) for c in inspect(plan.model).primary_key))
+def _sorted_by(query: dict[str, Any]) -> list[str]:
+    return [] if query.get("order_by") is None else [_sortable(query["order_by"])]
+
+
+def _order(plan: Plan, query: dict[str, Any], part: Slice) -> tuple[Key, ...]:
+    order = order_of(plan, query.get("order_by"))
+    if part.by_cursor and not all(key.short for key in order):
+        raise BadRequest(f"cursor: order_by={query['order_by']} has none, as its values may be long; use offset")
+    return order
 
 
 def slice_of(items: list[dict[str, Any]], plural: str, query: dict[str, Any]) -> dict[str, Any]:
@@ -94,10 +149,12 @@ def slice_of(items: list[dict[str, Any]], plural: str, query: dict[str, Any]) ->
         items = sorted(
             items, key=lambda item: (item[name] is not None, item[name] or 0), reverse=wanted.startswith("-")
         )
-    limit, offset = _slice(query)
-    if offset + limit < len(items):
-        _announce_next(limit, offset + limit)
-    return {plural: items[offset : offset + limit], "total_entries": len(items)}
+    part = _slice(query)
+    end = part.offset + part.limit
+    if end < len(items):
+        _announce_next(part, query, Position([], end, {}))
+    shown = [narrowed(item, query.get("fields")) for item in items[part.offset : end]]
+    return {plural: shown, "total_entries": len(items)}
 
 
 def _sortable(wanted: str) -> str:
@@ -107,37 +164,33 @@ def _sortable(wanted: str) -> str:
     return name
 
 
-def _direction(column: Any, descending: bool) -> ColumnElement[Any]:
-    """Nulls sort as the lowest value on every database, unless that would keep an index from giving the order."""
-    ordered = column.desc() if descending else column.asc()
-    stored = column.property.columns[0]
-    if not stored.nullable or any(index.columns[0] is stored for index in stored.table.indexes):
-        return ordered
-    return ordered.nulls_last() if descending else ordered.nulls_first()
+def _slice(query: dict[str, Any]) -> Slice:
+    """What page is asked for; a limit of 0 means the default, and the server's maximum wins silently but for the Link.
 
-
-def _slice(query: dict[str, Any]) -> tuple[int, int]:
-    """Limit and offset; 0 means the default page, and the server's maximum wins silently but for the Link header."""
+    Raises BadRequest for a cursor that does not fit, or one beside an offset.
+    """
     config = context.config
     limit = query.get("page_limit") or ("limit" in request.args and query.get("limit"))
     if not limit:  # the document's default is that of the setting, so the one it states is not looked at
-        limit = config.get_int(*_DEFAULT_PAGE["limit" if request.method == "GET" else "page_limit"])
-    return min(limit, config.get_int("api", "maximum_page_limit")), query.get("offset", query.get("page_offset")) or 0
+        limit = config.get_int(*_DEFAULT_PAGE["limit" if request.method in ("GET", "HEAD") else "page_limit"])
+    limit = min(limit, config.get_int("api", "maximum_page_limit"))
+    cursor = query.get("cursor")
+    if cursor is None:
+        return Slice(limit, query.get("offset", query.get("page_offset")) or 0)
+    if "offset" in request.args or "page_offset" in query:
+        raise BadRequest("cursor: a page starts after a cursor or at an offset; leave one of the two out")
+    return Slice(limit, by_cursor=True, start=cursors.read(cursor, query) if cursor else None)
 
 
-def _count(statement: Select[Any]) -> int:
-    counted = statement.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
-    return db.execute(counted).scalar_one()
-
-
-def _announce_next(limit: int, offset: int) -> None:
-    """Say in a Link header that there is more; a batch form has to be sent again with the given page_offset."""
+def _announce_next(part: Slice, query: dict[str, Any], last: Position) -> None:
+    """Say in a Link header that there is more; a batch form has to be sent again with the parameter that it gives."""
+    name, value = ("cursor", cursors.write(last, query)) if part.by_cursor else ("offset", str(last.passed))
     address = iri_to_uri(request.base_url)  # a header holds no letter beyond Latin-1, an id may
     if request.method != "POST":
-        arguments = {**request.args.to_dict(flat=False), "limit": [limit], "offset": [offset]}
+        arguments = {**request.args.to_dict(flat=False), "limit": [part.limit], name: [value]}
         link = f'<{address}?{urlencode(arguments, doseq=True)}>; rel="next"'
     else:
-        link = f'<{address}>; rel="next"; page_offset="{offset}"'
+        link = f'<{address}>; rel="next"; {"cursor" if part.by_cursor else "page_offset"}="{value}"'
 
     @after_this_request
     def _link(response: Response) -> Response:

@@ -141,7 +141,7 @@ def compile_parameters(operation: Operation) -> Callable[[dict[str, Any], Reques
             found[name] = path[name]([str(value)])
         if request.query_string:
             for name, texts in request.args.lists():
-                if name not in query and operation.parameters:
+                if name not in query and (query or path):
                     known = ", ".join(sorted(query)) or "none"
                     raise BadRequest(f"Query parameter {name!r} is unknown; this operation takes: {known}")
                 if name in query:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import fields
@@ -71,14 +71,15 @@ class Plan:
         self.columns: list[ColumnElement[Any]] = []
         self._index: dict[str, int] = {}
         self._entities: dict[tuple[str, ...], Any] = {(): schema.model}
-        self._joins: list[Any] = []
+        self._joins: dict[tuple[str, ...], Any] = {}
+        self._froms: dict[frozenset[tuple[str, ...]], Any] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self.collections: list[tuple[str, Any, Plan]] = []
         for name, field in schema.dump_fields.items():  # filters and sorting reach members that `only` leaves out
             if not isinstance(field, fields.List | fields.Nested):
                 self._resolve(_path(name, field))
         source = self._source(schema, "", only)
-        self._from = self._outer(select(self.model)).get_final_froms()[0]
+        self._used = self._needed(self._index)
         if self.collections:
             self._key = self._column(inspect(self.model).primary_key[0].name)
         # The source is made of the names in our own schemas, when the server starts
@@ -87,13 +88,7 @@ class Plan:
 
     def column(self, name: str) -> ColumnElement[Any]:
         """The column behind a member of the schema, or behind an attribute of its model that no member shows."""
-        field = self.schema.fields.get(name)
-        return self._resolve(_path(name, field) if field else name)
-
-    def joins(self, name: str) -> bool:
-        """Whether the column behind a member belongs to a row that is joined."""
-        field = self.schema.fields.get(name)
-        return field is not None and "." in _path(name, field)
+        return self._resolve(self._path(name))
 
     def related(self, name: str) -> tuple[Any, ColumnElement[Any]] | None:
         """For a to-many member: the relationship and the first column of the related row."""
@@ -103,16 +98,42 @@ class Plan:
         nested = field.inner.schema  # type: ignore[attr-defined]
         return getattr(self.model, field.attribute or name), plan_of(nested).columns[0]
 
-    def join(self, statement: Select[Any]) -> Select[Any]:
-        """Add the to-one joins, whose conditions are worked out once for all."""
-        return statement.select_from(self._from)
+    def join(self, statement: Select[Any], names: Iterable[str] = ()) -> Select[Any]:
+        """Add the to-one joins that the plan's columns and the columns behind these members need."""
+        return self._from(statement, self._used | self._needed(map(self._path, names)))
 
-    def _outer(self, statement: Select[Any]) -> Select[Any]:
-        return reduce(lambda joined, target: joined.outerjoin(target), self._joins, statement)
+    def join_for(self, statement: Select[Any], names: Iterable[str]) -> Select[Any]:
+        """Add the to-one joins that the columns behind these members need, and no other."""
+        return self._from(statement, self._needed(map(self._path, names)))
+
+    def _from(self, statement: Select[Any], needed: frozenset[tuple[str, ...]]) -> Select[Any]:
+        if needed not in self._froms:  # the conditions of the joins are worked out once for all
+            self._froms[needed] = self._outer(select(self.model), needed).get_final_froms()[0]
+        return statement.select_from(self._froms[needed])
+
+    def _outer(self, statement: Select[Any], needed: frozenset[tuple[str, ...]]) -> Select[Any]:
+        joins = (target for path, target in self._joins.items() if path in needed)  # parents come first
+        return reduce(lambda joined, target: joined.outerjoin(target), joins, statement)
+
+    def _needed(self, paths: Iterable[str]) -> frozenset[tuple[str, ...]]:
+        """The relationships that these paths of attributes follow, each as a path of its own."""
+        found = (tuple(path.split(".")[:-1]) for path in paths)
+        return frozenset(path[:end] for path in found for end in range(1, len(path) + 1))
+
+    def _path(self, name: str) -> str:
+        field = self.schema.fields.get(name)
+        return _path(name, field) if field else name
 
     def fetch(self, statement: Select[Any]) -> list[dict[str, Any]]:
         """Run a joined `select(model)...` for this plan's columns; one more statement for each to-many member."""
-        rows = db.execute(statement.with_only_columns(*self.columns, maintain_column_froms=True)).all()
+        return self.items(self.rows(statement))
+
+    def rows(self, statement: Select[Any], also: Iterable[Any] = ()) -> Sequence[Any]:
+        """Run a joined `select(model)...` for this plan's columns, and behind them for further ones."""
+        return db.execute(statement.with_only_columns(*self.columns, *also, maintain_column_froms=True)).all()
+
+    def items(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """What rows look like to a client; one statement for each to-many member."""
         items = [self.build(row) for row in rows]
         for name, relationship, plan in self.collections if rows else ():
             keys = [row[self._key] for row in rows]
@@ -126,7 +147,7 @@ class Plan:
         parent = relationship.class_
         key = getattr(parent, inspect(parent).primary_key[0].name)
         order = [getattr(self.model, c.name) for c in inspect(self.model).primary_key]
-        statement = self._outer(select(*self.columns, key).select_from(parent).join(relationship))
+        statement = self._outer(select(*self.columns, key).select_from(parent).join(relationship), self._used)
         statement = access.scope(statement, self.model).where(key.in_(keys)).order_by(*order)
         found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
         for row in db.execute(statement):
@@ -173,7 +194,7 @@ class Plan:
         if path not in self._entities:
             relationship = getattr(self._entity(path[:-1]), path[-1])
             self._entities[path] = aliased(relationship.property.mapper.class_)
-            self._joins.append(relationship.of_type(self._entities[path]))
+            self._joins[path] = relationship.of_type(self._entities[path])
         return self._entities[path]
 
 
@@ -181,7 +202,16 @@ def _path(name: str, field: fields.Field) -> str:
     return field.paths[0] if isinstance(field, Derived) and field.paths else field.attribute or name
 
 
-@cache
 def plan_of(schema: RowSchema, only: frozenset[str] | None = None) -> Plan:
     """The plan of a schema instance, compiled once; `only` narrows it to some members."""
+    return _whole(schema) if only is None else _narrowed(schema, only)
+
+
+@cache
+def _whole(schema: RowSchema) -> Plan:
+    return Plan(schema)
+
+
+@lru_cache(256)  # which members there are together is for clients to say
+def _narrowed(schema: RowSchema, only: frozenset[str]) -> Plan:
     return Plan(schema, only)

@@ -9,20 +9,22 @@ those seconds: the other half is for the clocks of several servers, and for slow
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta, timezone
 from threading import Lock
 from time import monotonic
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, Text, bindparam, case, cast, exists, func, text
+from sqlalchemy import ColumnElement, Engine, Text, case, cast, exists, func, literal_column, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from windsock.models import Log
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a database that has failed is left alone.
+#: Seconds for which a replica that has failed is left alone, and for which a failure is not logged again.
 PAUSE = 5.0
+#: The primary is left alone only if it took so many seconds to fail: else who writes as soon as it is back would read
+#: from the replica for a while.
+_SLOW = 1.0
 #: On a standby, too, where a caller is read while the primary is down. `insert`: commits need not be flushed yet.
 _END = case(
     (func.pg_is_in_recovery(), cast(func.pg_last_wal_replay_lsn(), Text)),
@@ -30,13 +32,14 @@ _END = case(
 )
 _REPLAYED = text("SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn() >= CAST(:position AS pg_lsn)")
 
-
 _NEVER = float("-inf")
 
 
-def watch(username: Any) -> list[ColumnElement[Any]]:
-    """What `Replica.serves` wants to know, as columns of the statement that reads a caller; `since` is a parameter."""
-    changed = exists().where(Log.owner == username, Log.dttm > bindparam("since"))
+def watch(username: Any, seconds: float) -> list[ColumnElement[Any]]:
+    """What `Replica.serves` wants to know, as columns of the statement that reads a caller."""
+    # No parameter: a plan that is kept for all its values may read the whole log instead of its last few rows.
+    since = func.now() - literal_column(f"INTERVAL '{seconds:f} seconds'")
+    changed = exists().where(Log.owner == username, Log.dttm > since)
     return [_END.label("position"), changed.label("changed")]
 
 
@@ -48,15 +51,19 @@ class Mark(NamedTuple):
 
 
 class Pause:
-    """Whether something has failed within the last PAUSE seconds."""
+    """Whether something is to be left alone, since it has failed within the last PAUSE seconds."""
 
     def __init__(self, message: str) -> None:
-        self._message, self._ends = message, 0.0
+        self._message, self._ends, self._said = message, _NEVER, _NEVER
 
-    def begin(self, cause: object) -> None:
-        """Leave it alone from now on, and say why."""
-        self._ends = monotonic() + PAUSE
-        log.warning("%s: %.200s", self._message, " ".join(str(cause).split()))
+    def begin(self, cause: object, took: float = _SLOW) -> None:
+        """Leave alone what took so many seconds to fail, and say why."""
+        now = monotonic()
+        if took >= _SLOW:
+            self._ends = now + PAUSE
+        if now - self._said >= PAUSE:
+            self._said = now
+            log.warning("%s: %.200s", self._message, " ".join(str(cause).split()))
 
     def __bool__(self) -> bool:
         return monotonic() < self._ends
@@ -67,21 +74,24 @@ class Replica:
 
     def __init__(self, engine: Engine, seconds: float) -> None:
         """`seconds` is for how long a caller who has changed something reads from the primary."""
-        self.engine, self._seconds = engine, seconds
-        self.resting = Pause(f"For {PAUSE:g} s, reads go to the primary, since the replica failed")
-        self.primary_resting = Pause(f"For {PAUSE:g} s, all reads go to the replica, since the primary failed")
+        self.engine, self.seconds = engine, seconds
+        self.resting = Pause("Reads go to the primary for some seconds, since the replica failed")
+        self.primary_resting = Pause("All reads go to the replica, since the primary failed")
         self._lock = Lock()
         self._mark: Mark | None = None
         self._complete = _NEVER  # when the primary was at the last mark that the replica has come to
+
+    def note(self, cause: object, on_replica: bool, took: float) -> None:
+        """Remember that the replica, or the primary, has failed after so many seconds."""
+        if on_replica:
+            self.fail(cause)
+        else:
+            self.primary_resting.begin(cause, took)
 
     def fail(self, cause: object) -> None:
         """Leave the replica alone for PAUSE seconds, and then see first where it is."""
         self.resting.begin(cause)
         self._complete = _NEVER
-
-    def since(self) -> datetime:
-        """The moment since which a caller must not have changed anything."""
-        return datetime.now(timezone.utc) - timedelta(seconds=self._seconds)
 
     def serves(self, caller: Any) -> bool:
         """Whether a caller, by the row with the columns of `watch`, may read from the replica now."""
@@ -89,7 +99,7 @@ class Replica:
 
     def _current(self, position: str) -> bool:
         """Whether all that the replica may lack is younger than half of the seconds; asks it now and then."""
-        allowed, now = self._seconds / 2, monotonic()
+        allowed, now = self.seconds / 2, monotonic()
         if now - self._complete > allowed / 2 and self._lock.acquire(blocking=False):
             try:
                 self._look(position, now, allowed)

@@ -68,22 +68,21 @@ def _open(result: Any, status: int, members: Members) -> Response:
 
 def _kept(content: bytes, tag: str, status: int, content_type: str) -> Response:
     """An answer that the client may keep and ask about again; `tag` is that of the content, in its quotes."""
-    headers = dict(_KEPT)
-    packed = len(content) > _SMALL and _takes_gzip(request.environ.get("HTTP_ACCEPT_ENCODING", "")[:_SMALL])
+    asked, headers = request.environ, dict(_KEPT)
+    packed = len(content) > _SMALL and _takes_gzip(asked.get("HTTP_ACCEPT_ENCODING", "")[:_SMALL])
     headers["ETag"] = tag = f'{tag[:-1]}-gzip"' if packed else tag  # other bytes, so another strong tag
-    if _is_known(tag):
+    if _names(asked.get("HTTP_IF_NONE_MATCH", ""), tag):
         return Response(status=304, headers=headers)
     if packed:
         headers["Content-Encoding"] = "gzip"
-    if request.method == "HEAD":
+    if asked["REQUEST_METHOD"] == "HEAD":
         return _without_body(status, headers, content_type)
     return Response(_gzip(content) if packed else content, status, headers, content_type=content_type)
 
 
-def _is_known(tag: str) -> bool:
-    """Whether If-None-Match names the tag, weak or not; no other tag contains this one, which has its quotes."""
-    asked = request.environ.get("HTTP_IF_NONE_MATCH", "")
-    return tag in asked or asked.strip() == "*"
+def _names(known: str, tag: str) -> bool:
+    """Whether an If-None-Match names the tag, weak or not; no other tag contains this one, which has its quotes."""
+    return tag in known or known.strip() == "*"
 
 
 def _without_body(status: int, headers: dict[str, str], content_type: str) -> Response:

@@ -16,17 +16,23 @@ from windsock.errors import AlreadyExists, BadRequest, NotFound
 from windsock.jsontext import to_json
 from windsock.plans import Derived, Hidden, Timestamp, plan_of
 
-__all__ = ["Derived", "Hidden", "RowSchema", "Timestamp", "chosen", "missing", "one", "plan_of", "read"]
+__all__ = [
+    "Derived", "Hidden", "RowSchema", "Timestamp", "also", "chosen", "missing", "narrowed", "one", "plan_of", "read",
+]  # fmt: skip
 
 
 Row = TypeVar("Row")
 
 
 class RowSchema(Schema):
-    """Members of one resource. `model` is the mapped class, `plural` the name of its collection in a list."""
+    """Members of one resource. `model` is the mapped class, `plural` the name of its collection in a list.
+
+    `order` names attributes, never null, by which a list is sorted unless asked otherwise; then comes the primary key.
+    """
 
     model: ClassVar[type[Any]]
     plural: ClassVar[str] = ""
+    order: ClassVar[tuple[str, ...]] = ()
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         """Show a member as null, rather than not at all, when the row that holds it is missing."""
@@ -36,11 +42,26 @@ class RowSchema(Schema):
 
 def chosen(schema: RowSchema, names: Iterable[str] | None) -> frozenset[str] | None:
     """The members that `fields=` asks for; None means all. Raises BadRequest for an unknown one."""
+    return _known(names, schema.dump_fields) if names else None
+
+
+def narrowed(item: dict[str, Any], names: Iterable[str] | None) -> dict[str, Any]:
+    """Of an object that is no row, the members that `fields=` asks for. Raises BadRequest for an unknown one."""
     if names is None:
-        return None
-    unknown = sorted(set(names) - schema.fields.keys())
+        return item
+    wanted = _known(names, item)
+    return {name: value for name, value in item.items() if name in wanted}
+
+
+def also(names: Iterable[str] | None, *further: str) -> list[str] | None:
+    """What `fields=` asks for, and what a room needs besides; None means all."""
+    return None if names is None else [*names, *further]
+
+
+def _known(names: Iterable[str], known: Iterable[str]) -> frozenset[str]:
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        raise BadRequest(f"fields: {unknown[0]!r} is unknown; known: {', '.join(schema.fields)}")
+        raise BadRequest(f"fields: {unknown[0]!r} is unknown; known: {', '.join(known)}")
     return frozenset(names)
 
 

@@ -54,6 +54,7 @@ def test_a_pool_with_few_or_unlimited_slots_breaks_no_answer(slots, client, get)
     [
         ({"name": "p"}, "slots"),
         ({"slots": 1}, "name"),
+        ({"name": "", "slots": 1}, "name"),
         ({"name": None, "slots": 1}, "name"),
         ({"name": "p", "slots": None}, "slots"),
         ({"name": "p", "slots": 2**31}, "slots"),

@@ -57,6 +57,7 @@ def test_a_key_that_exists_is_refused_and_keeps_its_value(client, add, get):
     [
         ({"key": "k"}, "value"),
         ({"value": "v"}, "key"),
+        ({"key": "", "value": "v"}, "key"),
         ({"key": "k", "value": 5}, "value"),
         ({"key": "k", "value": None}, "value"),
         ({"key": "k", "value": True}, "value"),

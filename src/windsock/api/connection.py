@@ -90,9 +90,9 @@ def get_connections(**query: Any) -> dict[str, Any]:
     return page(select(Connection), connection_item_schema, query)
 
 
-def get_connection(connection_id: str) -> dict[str, Any]:
+def get_connection(connection_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a connection."""
-    return read(connection_schema, conn_id=connection_id)
+    return read(connection_schema, fields, conn_id=connection_id)
 
 
 def post_connection(body: dict[str, Any]) -> dict[str, Any]:

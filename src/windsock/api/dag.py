@@ -17,7 +17,7 @@ from windsock.errors import BadRequest, NotFound
 from windsock.lifecycle import clearing, deletion, selection, states
 from windsock.listing import page
 from windsock.models import Dag, DagPriorityParsingRequest, DagTag
-from windsock.rows import Derived, RowSchema, Timestamp, add_missing, fetch, read, update
+from windsock.rows import Derived, RowSchema, Timestamp, add_missing, fetch, narrowed, read, update
 
 
 def _owners(owners: str | None) -> list[str]:
@@ -117,29 +117,24 @@ def get_dag_details(dag_id: str, fields: list[str] | None = None) -> dict[str, A
     """Show a DAG with what only its definition tells."""
     document, _, written = definition(dag_id)
     found = {**read(dag_detail_row_schema, dag_id=dag_id), **document.details(), "last_parsed": written}
-    if fields is None:
-        return found
-    unknown = sorted(set(fields) - found.keys())
-    if unknown:
-        raise BadRequest(f"fields: {unknown[0]!r} is unknown; known: {', '.join(sorted(found))}")
-    return {name: found[name] for name in fields}
+    return narrowed(found, fields)
 
 
-def get_tasks(dag_id: str, order_by: str = "task_id") -> dict[str, Any]:
+def get_tasks(dag_id: str, order_by: str = "task_id", fields: list[str] | None = None) -> dict[str, Any]:
     """List the tasks of a DAG."""
     try:
         tasks = definition(dag_id).doc.tasks(order_by)
     except ValueError as error:
         raise BadRequest(f"order_by: {error}") from None
-    return {"tasks": tasks, "total_entries": len(tasks)}
+    return {"tasks": [narrowed(task, fields) for task in tasks], "total_entries": len(tasks)}
 
 
-def get_task(dag_id: str, task_id: str) -> dict[str, Any]:
+def get_task(dag_id: str, task_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a task of a DAG."""
     task = definition(dag_id).doc.task(task_id)
     if task is None:
         raise NotFound(f"DAG {dag_id!r} has no task with task_id {task_id!r}")
-    return task
+    return narrowed(task, fields)
 
 
 def patch_dag(dag_id: str, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from windsock.lifecycle.datasets import hide_sources
 from windsock.lifecycle.trigger import trigger
 from windsock.listing import page
 from windsock.models import DagRun, DatasetEvent, SlaMiss
-from windsock.rows import Derived, RowSchema, Timestamp, fetch, plan_of, read, remove, show
+from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, fetch, narrowed, plan_of, read, remove, show
 from windsock.text_forms import writable
 
 log = logging.getLogger(__name__)
@@ -87,13 +87,14 @@ def delete_dag_run(dag_id: str, dag_run_id: str) -> None:
     remove(run)
 
 
-def get_upstream_dataset_events(dag_id: str, dag_run_id: str) -> dict[str, Any]:
+def get_upstream_dataset_events(dag_id: str, dag_run_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """List the dataset events that made a run."""
     read(dag_run_schema, ["dag_run_id"], dag_id=dag_id, run_id=dag_run_id)
-    plan = plan_of(event_schema)
+    plan = plan_of(event_schema, chosen(event_schema, also(fields, "id")))
     consumers = DatasetEvent.created_dagruns.any((DagRun.dag_id == dag_id) & (DagRun.run_id == dag_run_id))
     events = plan.fetch(plan.join(select(DatasetEvent)).where(consumers).order_by(DatasetEvent.id))
     hide_sources(events)
+    events = [narrowed(event, fields) for event in events]
     return {"dataset_events": events, "total_entries": len(events)}
 
 

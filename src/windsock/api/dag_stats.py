@@ -8,11 +8,12 @@ from sqlalchemy import func, select
 
 from windsock import access, db
 from windsock.models import Dag, DagRun
+from windsock.rows import narrowed
 
 _STATES = ("queued", "running", "success", "failed")
 
 
-def get_dag_stats(dag_ids: str) -> dict[str, Any]:
+def get_dag_stats(dag_ids: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Count the runs of those of the given DAGs that exist."""
     counted = func.count(DagRun.id)
     statement = select(Dag.dag_id, DagRun.state, counted).outerjoin(DagRun, DagRun.dag_id == Dag.dag_id)
@@ -24,4 +25,5 @@ def get_dag_stats(dag_ids: str) -> dict[str, Any]:
         {"dag_id": dag_id, "stats": [{"state": s, "count": found.get(s, 0)} for s in _STATES]}
         for dag_id, found in counts.items()
     ]
+    dags = [narrowed(dag, fields) for dag in dags]
     return {"dags": dags, "total_entries": len(dags)}

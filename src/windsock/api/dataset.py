@@ -20,7 +20,7 @@ from windsock.models import (
     DatasetEvent,
     TaskOutletDatasetReference,
 )
-from windsock.rows import Derived, RowSchema, Timestamp, plan_of, read, show
+from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, narrowed, plan_of, read, show
 
 
 class ConsumingDagSchema(RowSchema):
@@ -124,24 +124,24 @@ def _is_one_of(named: list[str], dag_id: Any) -> ColumnElement[bool]:
     return dag_id.in_(named) & access.touches(dag_id)
 
 
-def get_dataset(uri: str) -> dict[str, Any]:
+def get_dataset(uri: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a dataset."""
-    return read(dataset_schema, uri=uri)
+    return read(dataset_schema, fields, uri=uri)
 
 
-def get_dataset_events(**query: Any) -> dict[str, Any]:
+def get_dataset_events(fields: list[str] | None = None, **query: Any) -> dict[str, Any]:
     """List events of datasets; a filter by the source finds those of readable DAGs only."""
     statement = select(DatasetEvent)
     if any(query.get(name) is not None for name in SOURCE):
         statement = statement.where(access.touches(DatasetEvent.source_dag_id))
-    found = page(statement, event_schema, query)
+    found = page(statement, event_schema, {**query, "fields": also(fields, "id")})
     hide_sources(found["dataset_events"])
-    return found
+    return {**found, "dataset_events": [narrowed(event, fields) for event in found["dataset_events"]]}
 
 
-def _queued(**wanted: Any) -> dict[str, Any]:
+def _queued(fields: list[str] | None, **wanted: Any) -> dict[str, Any]:
     """All queued events that match, on one page; Airflow answers 404 rather than an empty list."""
-    plan, queued = plan_of(queued_schema), DatasetDagRunQueue
+    plan, queued = plan_of(queued_schema, chosen(queued_schema, fields)), DatasetDagRunQueue
     statement = access.scope(plan.join(select(queued)), queued).where(*_matching(**wanted))
     found = plan.fetch(statement.order_by(queued.dataset_id, queued.target_dag_id))
     if not found:
@@ -173,19 +173,21 @@ def _nothing_queued(**wanted: Any) -> NotFound:
     return NotFound(f"No event is queued for {named}")
 
 
-def get_dag_dataset_queued_events(dag_id: str, before: Any = None) -> dict[str, Any]:
+def get_dag_dataset_queued_events(dag_id: str, before: Any = None, fields: list[str] | None = None) -> dict[str, Any]:
     """List what is queued for a DAG."""
-    return _queued(dag_id=dag_id, before=before)
+    return _queued(fields, dag_id=dag_id, before=before)
 
 
-def get_dataset_queued_events(uri: str, before: Any = None) -> dict[str, Any]:
+def get_dataset_queued_events(uri: str, before: Any = None, fields: list[str] | None = None) -> dict[str, Any]:
     """List what is queued of a dataset, over all DAGs."""
-    return _queued(uri=uri, before=before)
+    return _queued(fields, uri=uri, before=before)
 
 
-def get_dag_dataset_queued_event(dag_id: str, uri: str, before: Any = None) -> dict[str, Any]:
+def get_dag_dataset_queued_event(
+    dag_id: str, uri: str, before: Any = None, fields: list[str] | None = None
+) -> dict[str, Any]:
     """Show the queued update of one dataset for one DAG."""
-    return _queued(dag_id=dag_id, uri=uri, before=before)["queued_events"][0]
+    return _queued(fields, dag_id=dag_id, uri=uri, before=before)["queued_events"][0]
 
 
 def delete_dag_dataset_queued_events(dag_id: str, before: Any = None) -> None:

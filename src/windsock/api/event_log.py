@@ -39,10 +39,10 @@ event_log_schema = EventLogSchema()
 
 def get_event_logs(**query: Any) -> dict[str, Any]:
     """List audit rows; an empty filter is no filter here, as in Airflow."""
-    given = {name: value for name, value in query.items() if value != "" or name == "order_by"}
+    given = {name: value for name, value in query.items() if value != "" or name in ("order_by", "cursor")}
     return page(select(Log), event_log_schema, given)
 
 
-def get_event_log(event_log_id: int) -> dict[str, Any]:
+def get_event_log(event_log_id: int, fields: list[str] | None = None) -> dict[str, Any]:
     """Show an audit row."""
-    return read(event_log_schema, id=event_log_id)
+    return read(event_log_schema, fields, id=event_log_id)

@@ -11,7 +11,7 @@ from windsock import access, db
 from windsock.context import context
 from windsock.listing import page
 from windsock.models import Dag, DagImportError
-from windsock.rows import Derived, RowSchema, Timestamp, one
+from windsock.rows import Derived, RowSchema, Timestamp, also, narrowed, one
 
 _REDACTED = "Redacted: this file also holds DAGs that you may not read"
 
@@ -54,15 +54,16 @@ def _redact(items: list[dict[str, Any]]) -> None:
             item["stack_trace"] = _REDACTED
 
 
-def get_import_errors(**query: Any) -> dict[str, Any]:
+def get_import_errors(fields: list[str] | None = None, **query: Any) -> dict[str, Any]:
     """List import errors."""
-    found = page(_visible(), import_error_schema, query)
+    found = page(_visible(), import_error_schema, {**query, "fields": also(fields, "filename")})
     _redact(found["import_errors"])
-    return found
+    return {**found, "import_errors": [narrowed(item, fields) for item in found["import_errors"]]}
 
 
-def get_import_error(import_error_id: int) -> dict[str, Any]:
+def get_import_error(import_error_id: int, fields: list[str] | None = None) -> dict[str, Any]:
     """Show an import error."""
-    found = one(_visible().where(DagImportError.id == import_error_id), import_error_schema, id=import_error_id)
+    statement = _visible().where(DagImportError.id == import_error_id)
+    found = one(statement, import_error_schema, also(fields, "filename"), id=import_error_id)
     _redact([found])
-    return found
+    return narrowed(found, fields)

@@ -50,9 +50,9 @@ def get_pools(**query: Any) -> dict[str, Any]:
     return page(select(Pool), pool_schema, query)
 
 
-def get_pool(pool_name: str) -> dict[str, Any]:
+def get_pool(pool_name: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a pool."""
-    return read(pool_schema, pool=pool_name)
+    return read(pool_schema, fields, pool=pool_name)
 
 
 def post_pool(body: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 from windsock.distributions import canonical, declared, description_of
+from windsock.rows import narrowed
 
 
-def get_providers() -> dict[str, Any]:
+def get_providers(fields: list[str] | None = None) -> dict[str, Any]:
     """List providers, one for each distribution."""
     found: dict[str, dict[str, str]] = {}
     for entry, distribution in declared("apache_airflow_provider"):
@@ -16,7 +17,8 @@ def get_providers() -> dict[str, Any]:
         if name not in found:
             description = _plain(description_of(entry, distribution))
             found[name] = {"package_name": name, "description": description, "version": distribution.version}
-    return {"providers": list(found.values()), "total_entries": len(found)}
+    providers = [narrowed(provider, fields) for provider in found.values()]
+    return {"providers": providers, "total_entries": len(found)}
 
 
 def _plain(text: str) -> str:

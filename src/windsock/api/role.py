@@ -74,9 +74,9 @@ def get_roles(**query: Any) -> dict[str, Any]:
     return page(select(Role), role_schema, query)
 
 
-def get_role(role_name: str) -> dict[str, Any]:
+def get_role(role_name: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a role."""
-    return read(role_schema, name=role_name)
+    return read(role_schema, fields, name=role_name)
 
 
 def post_role(body: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from windsock.lifecycle import notes, selection, states
 from windsock.links import extra_links
 from windsock.listing import page, slice_of
 from windsock.models import DagRun, Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
-from windsock.rows import Derived, RowSchema, Timestamp, fetch, missing, one, plan_of
+from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, fetch, missing, narrowed, one, plan_of
 from windsock.situation import gather
 from windsock.tasklogs.answers import answer
 from windsock.tasklogs.attempts import find_attempt
@@ -144,19 +144,21 @@ def _require_mapped(dag_id: str, task_id: str) -> None:
         raise NotFound(f"DAG {dag_id!r} has no mapped task with task_id {task_id!r}")
 
 
-def get_task_instance(dag_id: str, dag_run_id: str, task_id: str) -> dict[str, Any]:
+def get_task_instance(dag_id: str, dag_run_id: str, task_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show the instance of a task that is not mapped."""
     key = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id}
-    found = one(_instances(**key), task_instance_schema, **key)
+    found = one(_instances(**key), task_instance_schema, also(fields, "map_index"), **key)
     if found["map_index"] >= 0:
         raise NotFound(f"Task {task_id!r} is mapped in this run; add a map index, such as /0, to the path")
-    return found
+    return narrowed(found, fields)
 
 
-def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> dict[str, Any]:
+def get_mapped_task_instance(
+    dag_id: str, dag_run_id: str, task_id: str, map_index: int, fields: list[str] | None = None
+) -> dict[str, Any]:
     """Show one mapped instance of a task."""
     key: dict[str, Any] = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
-    return one(_instances(**key), task_instance_schema, **key)
+    return one(_instances(**key), task_instance_schema, fields, **key)
 
 
 def _instances(model: Any = TaskInstance, **key: Any) -> Any:
@@ -185,19 +187,28 @@ def _tries(key: dict[str, Any], query: dict[str, Any]) -> dict[str, Any]:
     return slice_of(sorted(tries, key=lambda found: found["try_number"] or 0), past_schema.plural, query)
 
 
-def get_task_instance_try_details(dag_id: str, dag_run_id: str, task_id: str, task_try_number: int) -> dict[str, Any]:
+def get_task_instance_try_details(
+    dag_id: str, dag_run_id: str, task_id: str, task_try_number: int, fields: list[str] | None = None
+) -> dict[str, Any]:
     """Show one try of a task instance that is not mapped."""
-    return get_mapped_task_instance_try_details(dag_id, dag_run_id, task_id, -1, task_try_number)
+    return get_mapped_task_instance_try_details(dag_id, dag_run_id, task_id, -1, task_try_number, fields)
 
 
 def get_mapped_task_instance_try_details(
-    dag_id: str, dag_run_id: str, task_id: str, map_index: int, task_try_number: int
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    map_index: int,
+    task_try_number: int,
+    fields: list[str] | None = None,
 ) -> dict[str, Any]:
     """Show one try of a mapped instance."""
     key = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
     key["try_number"] = task_try_number
     for schema in (present_schema, past_schema):
-        found = plan_of(schema).fetch(access.scope(_instances(schema.model, **key), schema.model))
+        found = plan_of(schema, chosen(schema, fields)).fetch(
+            access.scope(_instances(schema.model, **key), schema.model)
+        )
         if found:
             return found[0]
     raise missing(TaskInstance, key)

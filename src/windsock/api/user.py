@@ -70,9 +70,9 @@ def get_users(**query: Any) -> dict[str, Any]:
     return page(select(User), user_schema, query)
 
 
-def get_user(username: str) -> dict[str, Any]:
+def get_user(username: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a user; the name's case does not matter."""
-    return one(_named(username), user_schema, username=username)
+    return one(_named(username), user_schema, fields, username=username)
 
 
 def _named(username: str) -> Select[Any]:

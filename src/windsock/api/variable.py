@@ -40,9 +40,9 @@ def get_variables(**query: Any) -> dict[str, Any]:
     return page(select(Variable), variable_schema, query)
 
 
-def get_variable(variable_key: str) -> dict[str, Any]:
+def get_variable(variable_key: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a variable."""
-    return read(variable_schema, key=variable_key)
+    return read(variable_schema, fields, key=variable_key)
 
 
 def post_variables(body: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class XComItemSchema(RowSchema):
     """An XCom as lists show it, without its value."""
 
     model, plural = XCom, "xcom_entries"
+    order = ("dag_id", "task_id", "run_id", "map_index", "key")
     key = fields.String()
     timestamp = Timestamp()
     execution_date = Timestamp(attribute="dag_run.execution_date")
@@ -45,7 +46,7 @@ xcom_item_schema, xcom_text_schema, xcom_native_schema = XComItemSchema(), XComT
 
 def get_xcom_entries(dag_run_id: str, **query: Any) -> dict[str, Any]:
     """List XComs of a task instance; `~` stands for any DAG, run or task."""
-    statement = select(XCom).order_by(XCom.dag_id, XCom.task_id, XCom.run_id, XCom.map_index, XCom.key)
+    statement = select(XCom)
     if dag_run_id != ANY:  # the column xcom.dag_run_id is a number; run ids are in run_id
         statement = statement.where(XCom.run_id == dag_run_id)
     return page(statement, xcom_item_schema, query)
@@ -59,9 +60,10 @@ def get_xcom_entry(
     map_index: int = -1,
     deserialize: bool = False,
     stringify: bool = True,
+    fields: list[str] | None = None,
 ) -> dict[str, Any]:
     """Show an XCom with its value; a class that the value names is never imported."""
     if deserialize and not context.config.get_bool("api", "enable_xcom_deserialize_support"):
         raise BadRequest("deserialize=true needs [api] enable_xcom_deserialize_support on this server")
     schema = xcom_text_schema if stringify else xcom_native_schema
-    return read(schema, dag_id=dag_id, run_id=dag_run_id, task_id=task_id, key=xcom_key, map_index=map_index)
+    return read(schema, fields, dag_id=dag_id, run_id=dag_run_id, task_id=task_id, key=xcom_key, map_index=map_index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +24,7 @@ def init(config: Config) -> None:
     """Create the tables, default roles and permissions of Airflow 2.11 in an empty database."""
     from windsock import migrate
 
+    os.umask(0o077)  # a SQLite file is for this user alone
     used = engine(config, create=True)
     migrate.init(used)
     click.echo(f"Created the schema of Airflow 2.11 (revision {migrate.REVISION}). Add a user: windsock users create")

@@ -124,7 +124,7 @@ def identifiers(server: Server) -> dict[str, Any]:
         "dag_run_id": [run],
         "task_id": [TASK],
         "xcom_key": ["return_value"],
-        "map_index": [0, 1],
+        "map_index": [0, 1, 2],
         "task_try_number": [1],
         "file_token": [server.ask(f"/dags/{DAG}")["file_token"]],
         "uri": [DATASET],
@@ -268,6 +268,8 @@ EXPLAINED = [
            "OpenAPI 3.0 cannot say which half of a pair is a text and which a number"),
     Reason("positive_data_acceptance", r"^POST /connections$", r"^Member 'connection_id' must consist of 1 to 200",
            "letters of every script are allowed, for which patterns of OpenAPI 3.0 have no word"),
+    Reason("positive_data_acceptance", r"^POST /connections/test$", r"^Member 'conn_type' is missing",
+           "the body is a connection, of which only this has to be known, and only where tests are allowed"),
     Reason("positive_data_acceptance", r"^POST /connections/test$", r"^Member '\w+' holds \*\*\*",
            "a secret that an answer has masked is no secret to test with"),
     Reason("positive_data_acceptance", r"/logs/{task_try_number}$", r"^token: this server has not issued it",
@@ -293,9 +295,10 @@ def fuzz(server: Server, caller: str, ids: Path, options: argparse.Namespace) ->
     environ = {**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"), "WINDSOCK_FUZZ_IDS": str(ids)}
     with open(log, "w", encoding="utf-8") as out:
         subprocess.run(command, env=environ, stdout=out, stderr=subprocess.STDOUT, check=False, cwd=ids.parent)
-    if not report.exists():
+    summary = Summary(report, caller) if report.exists() else None
+    if summary is None or not summary.statuses:
         raise SystemExit(log.read_text("utf-8"))
-    return Summary(report, caller).show()
+    return summary.show()
 
 
 class Summary:

@@ -1,0 +1,74 @@
+"""How many rows a list has: counted, estimated, or only what its page tells (`Prefer: count=...`, RFC 7240)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from flask import Response, after_this_request, request
+from sqlalchemy import Executable, Select, func, literal_column, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.visitors import InternalTraversal
+
+from windsock import db
+from windsock.context import context
+
+WAYS = ("exact", "estimated", "none")
+#: Where there is no planner to ask (SQLite), an estimate counts up to so many rows.
+BOUND = 10_000
+_COUNT = re.compile(r'(?:^|,)\s*count\s*=\s*"?(\w+)"?\s*(?=[;,]|$)', re.IGNORECASE)
+
+
+def way() -> str:
+    """How this request wants its rows counted; an answer to `Prefer` says that it was heard."""
+    asked = request.headers.get("Prefer")
+    found = _COUNT.search(asked) if asked else None
+    preferred = found[1].lower() if found else ""
+    if preferred not in WAYS:
+        return context.config.get("windsock", "count").partition("#")[0].strip().lower()
+    after_this_request(_applied(preferred))
+    return preferred
+
+
+def _applied(preferred: str) -> Any:
+    def header(response: Response) -> Response:
+        response.headers["Preference-Applied"] = f"count={preferred}"
+        response.vary.add("Prefer")
+        return response
+
+    return header
+
+
+def exact(statement: Select[Any]) -> int:
+    """The number of rows of a statement."""
+    counted = statement.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
+    return int(db.execute(counted).scalar_one())
+
+
+def estimated(statement: Select[Any]) -> int:
+    """What the planner of PostgreSQL expects; SQLite, which has no such thing, counts up to BOUND."""
+    rows: Select[Any] = statement.order_by(None).with_only_columns(
+        literal_column("1").label("one"), maintain_column_froms=True
+    )
+    if context.database.reading.dialect.name != "postgresql":
+        return exact(select(rows.limit(BOUND).subquery()))
+    found = db.execute(_Explained(rows)).scalar_one()
+    plan = orjson.loads(found) if isinstance(found, str) else found
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+class _Explained(Executable, ClauseElement):
+    """How PostgreSQL would execute a statement, as JSON; it is not executed."""
+
+    inherit_cache = True
+    _traverse_internals = [("statement", InternalTraversal.dp_clauseelement)]
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(_Explained)
+def _explain(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **kwargs)}"

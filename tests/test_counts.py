@@ -1,0 +1,150 @@
+"""How many rows there are: counted, estimated or not looked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+import factories as f
+from clients import API, SETTINGS, signed_in
+from problems import assert_problem
+from walks import LISTS, ask, plural_of, url_of
+from windsock import counts
+from windsock.config import Config, ConfigError
+from worlds import world
+
+named = pytest.mark.parametrize("operation", LISTS, ids=lambda operation: operation.id)
+ways = pytest.mark.parametrize("way", counts.WAYS)
+PATH = f"{API}/variables"
+
+
+def prefer(value: str) -> dict[str, str]:
+    return {"Prefer": value}
+
+
+@pytest.fixture
+def variables(add: Any) -> list[str]:
+    keys = [f"key {number:02}" for number in range(30)]
+    add(*(f.variable(key) for key in keys))
+    return keys
+
+
+# ---------------------------------------------------------------- every list
+@named
+@ways
+def test_a_client_that_goes_on_while_the_total_is_larger_gets_every_row(operation, way, client, session):
+    made = world(session, range(6))
+    url, plural = url_of(operation, made), plural_of(operation)
+    whole = ask(client, operation, url, limit=100).get_json()
+    found, total = [], 1
+    while len(found) < total:
+        page = ask(client, operation, url, prefer(f"count={way}"), limit=2, offset=len(found))
+        assert page.status_code == 200, page.get_json()
+        assert page.headers["Preference-Applied"] == f"count={way}"
+        assert page.get_json()[plural], "a page is empty, although the total says that there is more"
+        found += page.get_json()[plural]
+        total = page.get_json()["total_entries"]
+    assert found == whole[plural]
+    assert total == len(found)
+
+
+@named
+@ways
+def test_an_offset_behind_the_end_ends_the_loop_of_a_client(operation, way, client, session):
+    made = world(session, range(2))
+    page = ask(client, operation, url_of(operation, made), prefer(f"count={way}"), offset=5000)
+    assert page.get_json()[plural_of(operation)] == []
+    assert page.get_json()["total_entries"] <= 5000
+    assert "Link" not in page.headers
+
+
+@named
+def test_no_count_is_made_where_none_is_wanted_or_needed(operation, client, session, statements):
+    made = world(session, range(4))
+    url = url_of(operation, made)
+    for query, headers in (({"limit": 1}, prefer("count=none")), ({"limit": 100}, {})):
+        with statements() as seen:
+            page = ask(client, operation, url, headers, **query)
+        assert page.status_code == 200
+        assert not any("count(*)" in s or "EXPLAIN" in s for s in seen), (query, headers)
+
+
+@named
+def test_an_estimate_executes_no_count_on_postgresql(operation, client, session, statements, engine):
+    made = world(session, range(4))
+    with statements() as seen:
+        page = ask(client, operation, url_of(operation, made), prefer("count=estimated"), limit=1)
+    assert page.get_json()["total_entries"] >= 2
+    counting = [s for s in seen if "count(*)" in s or s.startswith("EXPLAIN")]
+    assert len(counting) == 1
+    assert counting[0].startswith("EXPLAIN") == (engine.dialect.name == "postgresql")
+
+
+# ---------------------------------------------------------------- what is said
+@pytest.mark.parametrize(("way", "total"), [("exact", 30), ("none", 11)])
+def test_a_total_is_exact_or_one_more_than_the_page_shows(way, total, client, variables):
+    found = client.get(f"{PATH}?limit=10", headers=prefer(f"count={way}"))
+    assert found.get_json()["total_entries"] == total
+    assert "Link" in found.headers
+
+
+def test_an_estimate_is_near_after_the_statistics_were_brought_up_to_date(client, session, add, engine):
+    add(*(f.log(event="many" if n % 10 else "few") for n in range(400)))
+    session.execute(text("ANALYZE log"))
+    session.commit()
+    for query, exact in (("", 400), ("event=few", 40), ("event=many", 360)):
+        found = client.get(f"{API}/eventLogs?limit=5&{query}", headers=prefer("count=estimated")).get_json()
+        assert exact * 0.7 <= found["total_entries"] <= exact * 1.3
+
+
+def test_an_estimate_counts_no_further_than_its_bound_where_there_is_no_planner(client, variables, monkeypatch, engine):
+    if engine.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL has a planner")
+    monkeypatch.setattr(counts, "BOUND", 20)
+    for query, total in (("limit=10", 20), ("limit=10&offset=15", 26), ("limit=10&offset=20", 30)):
+        assert client.get(f"{PATH}?{query}", headers=prefer("count=estimated")).get_json()["total_entries"] == total
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "count=none",
+        "COUNT=None",
+        'count="none"',
+        "respond-async, count=none",
+        "count=none;q=1, wait=10",
+        " count = none ",
+    ],
+)
+def test_a_preference_is_heard_however_it_is_written(header, client, variables):
+    found = client.get(f"{PATH}?limit=10", headers=prefer(header))
+    assert found.get_json()["total_entries"] == 11
+    assert found.headers["Preference-Applied"] == "count=none"
+    assert "Prefer" in found.headers["Vary"]
+
+
+@pytest.mark.parametrize(
+    "header", ["", "count", "count=", "count=planned", "discount=none", "wait=10", "count=none=", "," * 5000]
+)
+def test_any_other_preference_is_ignored(header, client, variables):
+    found = client.get(f"{PATH}?limit=10", headers=prefer(header))
+    assert found.get_json()["total_entries"] == 30
+    assert "Preference-Applied" not in found.headers
+
+
+def test_the_server_has_a_way_of_its_own_that_a_request_can_change(make_app, make_user, variables):
+    client = signed_in(make_app({("windsock", "count"): "none"}), make_user("Admin").username)
+    assert client.get(f"{PATH}?limit=10").get_json()["total_entries"] == 11
+    assert "Preference-Applied" not in client.get(f"{PATH}?limit=10").headers
+    assert client.get(f"{PATH}?limit=10", headers=prefer("count=exact")).get_json()["total_entries"] == 30
+
+
+def test_a_way_of_counting_that_does_not_exist_stops_the_start():
+    with pytest.raises(ConfigError, match=r"\[windsock\] count must be exact, estimated or none"):
+        Config({**SETTINGS, ("windsock", "count"): "guessed"}).check()
+
+
+def test_a_refusal_comes_whatever_is_preferred(client):
+    assert_problem(client.get(f"{PATH}?limit=-1", headers=prefer("count=none")), 400, "limit")
