@@ -12,20 +12,24 @@ bench/README.md.
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from flask import Request
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, bindparam, create_engine, select
 
-from windsock import spec
+from windsock import listing, spec
 from windsock.app import create_app
+from windsock.callers import Caller, find_caller
 from windsock.config import Config
-from windsock.models import TaskInstance, XCom
+from windsock.context import KEY
+from windsock.models import TaskInstance, User
 from windsock.rows import RowSchema, plan_of
 from windsock.spec import Operation, properties
 
@@ -40,18 +44,18 @@ def main() -> None:
     config = Config(
         {
             ("database", "sql_alchemy_conn"): options.database,
-            ("api", "auth_backends"): "airflow.api.auth.backend.basic_auth",
             ("webserver", "secret_key"): "only for the benchmark",
         }
     )
     app = create_app(config)
+    app.extensions[KEY].backends = [_named]  # no password: the benchmark is about lists
     paths = _paths(options.database)
     print("| list | page | caller | " + " | ".join(f"{way}: p50, p95" for way in WAYS) + " |")
     print("|---|---|---|" + "---:|" * len(WAYS))
     for operation in (o for o in LISTS if not options.only or o.id in options.only):
         for caller in options.caller:
             client = app.test_client()
-            client.environ_base["HTTP_AUTHORIZATION"] = _credentials(caller)
+            client.environ_base["HTTP_AUTHORIZATION"] = f"Name {caller}"
             for name, query in _cases(client, operation, paths):
                 cells = [_cell(_time(client, operation, paths, query, way, options), options.limit) for way in WAYS]
                 print(f"| {operation.id} | {name} | {caller} | {' | '.join(cells)} |", flush=True)
@@ -70,10 +74,12 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _credentials(caller: str) -> str:
-    import base64
+def _named(request: Request) -> Caller | None:
+    name = request.headers["Authorization"].removeprefix("Name ")
+    return find_caller(User.username == bindparam("name"), name=name)
 
-    return "Basic " + base64.b64encode(f"{caller}:{caller}".encode()).decode()
+
+_named.challenge = "Name"  # type: ignore[attr-defined]
 
 
 def _paths(database: str) -> dict[str, dict[str, str]]:
@@ -82,11 +88,10 @@ def _paths(database: str) -> dict[str, dict[str, str]]:
     ti = TaskInstance
     with create_engine(url).connect() as connection:
         mapped = connection.execute(select(ti.dag_id, ti.run_id, ti.task_id).where(ti.map_index > 0).limit(1)).one()
-        assert connection.execute(select(func.count()).select_from(XCom).limit(1)) is not None
     anything = {"dag_id": "~", "dag_run_id": "~", "task_id": "~"}
     return {
         "get_mapped_task_instances": dict(zip(("dag_id", "dag_run_id", "task_id"), mapped, strict=True)),
-        **{name: anything for name in ("get_dag_runs", "get_task_instances", "get_xcom_entries")},
+        **dict.fromkeys(("get_dag_runs", "get_task_instances", "get_xcom_entries"), anything),
     }
 
 
@@ -132,21 +137,20 @@ def _filters(operation: Operation, item: dict[str, Any]) -> Iterator[Case]:
         if value is None or isinstance(value, dict):
             continue
         as_list = schemas[name].get("type") == "array" and operation.method == "post"
-        yield f"{name}={str(value)[:30]}", {name: [value] if as_list else str(value).lower() if isinstance(value, bool) else value}
+        yield (
+            f"{name}={str(value)[:30]}",
+            {name: [value] if as_list else str(value).lower() if isinstance(value, bool) else value},
+        )
 
 
 def _indexed(operation: Operation, plural: str) -> list[str]:
-    """What can be sorted by and is the first column of an index or of the primary key."""
-    found = []
-    schema = next(s for s in _schemas() if s.plural == plural)
-    plan = plan_of(schema())
-    for name in operation.sortable:
-        column = plan.column(name).property.columns[0]
-        indexes = [list(index.columns)[0] for index in column.table.indexes]
-        keys = [list(c.columns)[0] for c in column.table.constraints if list(c.columns) and type(c).__name__ in ("PrimaryKeyConstraint", "UniqueConstraint")]
-        if column in [*indexes, *keys] and column.table is plan.model.__table__:
-            found.append(name)
-    return found
+    """What can be sorted by and is the first column of an index over all rows, or of a key."""
+    plan = plan_of(next(schema for schema in _schemas() if schema.plural == plural)())
+    table = plan.model.__table__
+    whole = [index for index in table.indexes if index.dialect_options["postgresql"]["where"] is None]
+    keys = [c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
+    first = {next(iter(one.columns)) for one in (*whole, *keys)}
+    return [name for name in operation.sortable if plan.column(name).property.columns[0] in first]
 
 
 def _schemas(parent: Any = RowSchema) -> list[Any]:
@@ -154,51 +158,18 @@ def _schemas(parent: Any = RowSchema) -> list[Any]:
 
 
 def _deep(client: FlaskClient, operation: Operation, paths: Any, query: dict[str, Any], total: int) -> Iterator[Case]:
-    """The page at the end of a walk, by the cursor that a page at an offset would have got."""
-    from windsock import cursors
-
-    original, caught = cursors.write, []
-    start = _ask(client, operation, paths, {**query, "cursor": ""})
-    if start.status_code != 200 or "Link" not in start.headers:
-        return
-    # the server itself makes the cursor of a row far away: it is asked for that row, and told to sign its place
-    cursors.write, restore = (lambda position, given: caught.append(position) or original(position, given)), original
-    try:
-        cursor = _far(client, operation, paths, query, total)
-    finally:
-        cursors.write = restore
-    if cursor:
-        yield f"last, cursor {query.get('order_by', '')}", {**query, "cursor": cursor}
-
-
-def _far(client: FlaskClient, operation: Operation, paths: Any, query: dict[str, Any], total: int) -> str | None:
-    """A cursor near the end of a list."""
-    from windsock import listing
-
-    slice_ = listing.Slice
-
-    class Far(slice_):  # type: ignore[misc, valid-type]
-        pass
-
-    saved = listing._slice
-
-    def moved(given: dict[str, Any]) -> Any:
-        part = saved(given)
-        return part._replace(offset=max(total - 201, 0), limit=100)
-
-    listing._slice = moved
+    """The last page of a walk; the cursor is that of a page whose offset the server is made to believe."""
+    asked = listing._slice
+    listing._slice = lambda given: asked(given)._replace(offset=total - 250)  # type: ignore[assignment]
     try:
         answer = _ask(client, operation, paths, {**query, "cursor": ""})
     finally:
-        listing._slice = saved
-    link = answer.headers.get("Link")
-    if link is None:
-        return None
-    from urllib.parse import parse_qs, urlsplit
-
-    if operation.method == "post":
-        return str(link.partition('cursor="')[2].rstrip('"'))
-    return str(parse_qs(urlsplit(link.partition(">")[0][1:]).query)["cursor"][0])
+        listing._slice = asked
+    link = answer.headers.get("Link", "")
+    cursor = re.search(r'cursor="([^"]+)"|cursor=([^&>]+)', link)
+    if cursor:
+        name = f"last, cursor {query.get('order_by', '')}".strip()
+        yield name, {**query, "cursor": unquote(cursor[1] or cursor[2])}
 
 
 # ---------------------------------------------------------------- times

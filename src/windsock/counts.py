@@ -10,7 +10,6 @@ from flask import Response, after_this_request, request
 from sqlalchemy import Executable, Select, func, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ClauseElement
-from sqlalchemy.sql.visitors import InternalTraversal
 
 from windsock import db
 from windsock.context import context
@@ -62,8 +61,7 @@ def estimated(statement: Select[Any]) -> int:
 class _Explained(Executable, ClauseElement):
     """How PostgreSQL would execute a statement, as JSON; it is not executed."""
 
-    inherit_cache = True
-    _traverse_internals = [("statement", InternalTraversal.dp_clauseelement)]
+    inherit_cache = False  # a cached text would want to know the columns of its result, which are none of ours
 
     def __init__(self, statement: Select[Any]) -> None:
         self.statement = statement

@@ -48,7 +48,7 @@ def main() -> int:
         for guard in wanted:
             result, why = _try(copy, guard)
             counts[result] += 1
-            print(f"{result:<9}{guard['name']}: {why}", flush=True)
+            print(f"{result:<9}{guard['name']}: {why.partition(' - ')[2] or why}", flush=True)
     print(", ".join(f"{counts[result]} {result}" for result in ("killed", "survived", "stale", "broken")))
     return int(counts["killed"] < len(wanted))
 
@@ -82,7 +82,7 @@ def _test(copy: Path, guard: dict[str, Any]) -> tuple[int, str]:
     except subprocess.TimeoutExpired:
         return FAILED, f"no end within {PATIENCE} seconds"
     lines = done.stdout.splitlines() or done.stderr.splitlines() or ["nothing"]
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    failed = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
     return done.returncode, (failed or lines[-1:])[0][:300]
 
 
