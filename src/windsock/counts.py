@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from flask import Response, after_this_request, request
-from sqlalchemy import Executable, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Executable, Select, func, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -46,16 +46,23 @@ def exact(statement: Select[Any]) -> int:
     return int(db.execute(counted).scalar_one())
 
 
+def up_to(bound: int, statement: Select[Any]) -> int:
+    """The number of rows of a statement, or `bound` if there are more."""
+    return exact(select(_ones(statement).limit(bound).subquery()))
+
+
 def estimated(statement: Select[Any]) -> int:
     """What the planner of PostgreSQL expects; SQLite, which has no such thing, counts up to BOUND."""
-    rows: Select[Any] = statement.order_by(None).with_only_columns(
-        literal_column("1").label("one"), maintain_column_froms=True
-    )
     if context.database.reading.dialect.name != "postgresql":
-        return exact(select(rows.limit(BOUND).subquery()))
-    found = db.execute(_Explained(rows)).scalar_one()
+        return up_to(BOUND, statement)
+    found = db.execute(_Explained(_ones(statement))).scalar_one()
     plan = orjson.loads(found) if isinstance(found, str) else found
     return int(plan[0]["Plan"]["Plan Rows"])
+
+
+def _ones(statement: Select[Any]) -> Select[Any]:
+    one: ColumnElement[int] = literal_column("1").label("one")
+    return statement.order_by(None).with_only_columns(one, maintain_column_froms=True)
 
 
 class _Explained(Executable, ClauseElement):

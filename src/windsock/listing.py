@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from flask import Response, after_this_request, request
@@ -17,7 +17,7 @@ from windsock.context import context
 from windsock.context import operation as current
 from windsock.cursors import Position
 from windsock.errors import BadRequest
-from windsock.ordering import Key, after, order_of
+from windsock.ordering import Key, after, leads_index, order_of
 from windsock.plans import Plan, plan_of
 from windsock.rows import RowSchema, chosen, narrowed
 from windsock.spec import Filter
@@ -25,6 +25,9 @@ from windsock.spec import Filter
 _COMPARE = {"=": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 #: The longest text that any column holds which a pattern may be for; SQLite fails at 50,000 bytes.
 _LONGEST_PATTERN = 3000
+_COUNTS = {"exact": counts.exact, "estimated": counts.estimated}
+#: So many rows are sorted sooner than others are read in their order.
+_FEW = 5000
 _DEFAULT_PAGE = {"limit": ("windsock", "default_page_limit"), "page_limit": ("api", "fallback_page_limit")}
 
 
@@ -52,24 +55,40 @@ def page(statement: Select[Any], schema: RowSchema, query: dict[str, Any]) -> di
     wanted = _wanted(query)
     names = [which.field for which, _ in wanted]
     statement = statement.where(*(condition(plan, which, value) for which, value in wanted))
-    part = _slice(query)
-    rows = _rows(plan, plan.join(statement, [*names, *_sorted_by(query)]), _order(plan, query, part), part)
-    shown, more = rows[: part.limit], len(rows) > part.limit
-    way = counts.way()
-    total = _total(part, len(shown), more, way, lambda: plan.join_for(_all(statement, schema), names))
-    if more:
+    part, way = _slice(query), counts.way()
+    order = _order(plan, query, part)
+    countable = plan.join_for(access.scope(statement, schema.model, counting=True), names)
+    few = _few(plan, wanted, countable)
+    rows = _rows(plan.join(statement, [*names, *_sorted_by(query)]), order, part, (plan, few is not None))
+    total = _total(part, len(rows), way, lambda: _COUNTS[way](countable) if few is None else few)
+    if len(rows) > part.limit:
         last = rows[part.limit - 1][len(plan.columns) :]
         _announce_next(part, query, Position(list(last), part.passed + part.limit, {way: total}))
-    return {schema.plural: plan.items(shown), "total_entries": total}
+    return {schema.plural: plan.items(rows[: part.limit]), "total_entries": total}
 
 
-def _rows(plan: Plan, statement: Select[Any], order: tuple[Key, ...], part: Slice) -> list[Any]:
+def _few(plan: Plan, wanted: list[tuple[Filter, Any]], countable: Select[Any]) -> int | None:
+    """How many rows there are, if an index finds them and they are few among very many (PostgreSQL).
+
+    Its planner then takes them for evenly spread, reads all others in the order of the page and finds too little.
+    """
+    if not plan.schema.sparse or context.database.reading.dialect.name != "postgresql":
+        return None
+    if not any(which.comparison in ("=", "in") and leads_index(plan.column(which.field)) for which, _ in wanted):
+        return None
+    found = counts.up_to(_FEW, countable)
+    return found if found < _FEW else None
+
+
+def _rows(statement: Select[Any], order: tuple[Key, ...], part: Slice, of: tuple[Plan, bool]) -> list[Any]:
     """The rows of a page and the first of the next, if there is one; for a cursor, with the values they are sorted by.
 
     Starting after a row costs the same wherever it is; skipping rows means reading them.
     """
+    plan, few = of
     also = [key.column for key in order] if part.by_cursor else []
-    found = access.scope(statement, plan.model).order_by(*(key.clause for key in order))
+    sorting = [order[0].unindexed(), *order[1:]] if few else order
+    found = access.scope(statement, plan.model).order_by(*(key.clause for key in sorting))
     if part.start is None:
         return list(plan.rows(found.limit(part.limit + 1).offset(part.offset), also))
     rows: list[Any] = []
@@ -80,12 +99,12 @@ def _rows(plan: Plan, statement: Select[Any], order: tuple[Key, ...], part: Slic
     return rows
 
 
-def _all(statement: Select[Any], schema: RowSchema) -> Select[Any]:
-    return cast("Select[Any]", access.scope(statement, schema.model, counting=True))
+def _total(part: Slice, rows: int, way: str, count: Callable[[], int]) -> int:
+    """What is known, or counted in that way; a client that goes on while `offset < total_entries` misses no row.
 
-
-def _total(part: Slice, shown: int, more: bool, way: str, countable: Callable[[], Select[Any]]) -> int:
-    """What is known, or counted in that way; a client that goes on while `offset < total_entries` misses no row."""
+    `rows` is one more than the limit if there are more rows.
+    """
+    shown, more = min(rows, part.limit), rows > part.limit
     seen = part.passed + shown
     if not more and (shown or part.start or not part.offset):
         return seen
@@ -93,7 +112,7 @@ def _total(part: Slice, shown: int, more: bool, way: str, countable: Callable[[]
         return max(part.start.counted[way], seen + 1)  # one count for a whole walk
     if way == "none":
         return seen + more
-    found = counts.exact(countable()) if way == "exact" else counts.estimated(countable())
+    found = count()
     if more:
         return max(found, seen + 1)
     return found if way == "exact" else min(found, seen)

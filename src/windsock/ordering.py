@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, ColumnElement, DateTime, Float, Integer, String, and_, inspect, literal, or_, tuple_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Float,
+    Integer,
+    String,
+    and_,
+    func,
+    inspect,
+    literal,
+    or_,
+    tuple_,
+)
 
 from windsock.context import context
 from windsock.plans import Plan
@@ -30,6 +43,10 @@ class Key(NamedTuple):
             return ordered
         return ordered.nulls_first() if self.nulls == "first" else ordered.nulls_last()
 
+    def unindexed(self) -> Key:
+        """The same key for ORDER BY, where no index can give it: the planner finds the rows first and then sorts."""
+        return self._replace(column=func.greatest(self.column))
+
     @property
     def short(self) -> bool:
         """Whether a cursor can hold its values."""
@@ -49,13 +66,19 @@ def order_of(plan: Plan, wanted: str | None) -> tuple[Key, ...]:
     return tuple(keys)
 
 
+def leads_index(column: Any) -> bool:
+    """Whether an index begins with a column."""
+    stored = column.property.columns[0]
+    return any(index.columns[0] is stored for index in stored.table.indexes)
+
+
 def _key(column: Any, descending: bool) -> Key:
     """Nulls sort as the lowest value on every database, unless that would keep an index from giving the order."""
     stored = column.property.columns[0]
     if not stored.nullable:
         return Key(column, descending)
     low = "last" if descending else "first"
-    if not any(index.columns[0] is stored for index in stored.table.indexes):
+    if not leads_index(column):
         return Key(column, descending, low, said=True)
     high = "first" if descending else "last"
     return Key(column, descending, high if context.database.reading.dialect.name == "postgresql" else low)

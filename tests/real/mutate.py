@@ -1,10 +1,10 @@
 """Takes away one guard after the other in a copy of the project, and tells whether the tests that name it fail then.
 
-    python tests/real/mutate.py [-k PART_OF_A_NAME]
+    python tests/real/mutate.py [-k PART_OF_A_NAME]...
 
-`tests/mutations.yaml` lists the guards. Exit status 1 when a guard is missed by no test (survived), when its text is no
-longer there (stale), or when its tests fail already with it (broken). Databases: SQLite, unless
-$WINDSOCK_TEST_DATABASES says otherwise.
+`tests/mutations.yaml` lists the guards. Exit status 1 unless each is `killed`, which means that a test fails without
+it: none has `survived`, the text of none is gone (`stale`), and the tests of each can begin without it (else `broken`).
+Databases: SQLite, unless $WINDSOCK_TEST_DATABASES says otherwise.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ COPIED = ("src", "spec", "tests", "docs", "pyproject.toml")
 PATIENCE = 300
 #: Exit statuses of pytest: all passed, some failed. Any other is a mistake of ours.
 PASSED, FAILED = 0, 1
-#: Tests, by file and choice, that have passed with all guards in place.
-_passed: set[tuple[str, str]] = set()
+TESTS = "tests/test_advisories.py"
 
 
 def main() -> int:
     """Try the guards that were asked for; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-k", dest="part", default="", help="only guards with this text in their name")
-    part = parser.parse_args().part.lower()
+    parser.add_argument("-k", dest="parts", action="append", help="only guards with this text in their names")
+    parts = [part.lower() for part in parser.parse_args().parts or [""]]
     listed = yaml.safe_load((ROOT / "tests/mutations.yaml").read_text("utf-8"))
-    wanted = [guard for guard in listed if part in guard["name"].lower()]
+    wanted = [guard for guard in listed if any(part in guard["name"].lower() for part in parts)]
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -45,6 +44,7 @@ def main() -> int:
             copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copied(ROOT / name, copy / name)
         _check_import(copy)
+        _check_tests(copy, wanted)
         for guard in wanted:
             result, why = _try(copy, guard)
             counts[result] += 1
@@ -59,13 +59,9 @@ def _try(copy: Path, guard: dict[str, Any]) -> tuple[str, str]:
     text = file.read_text("utf-8")
     if guard["old"] not in text:
         return "stale", f"{guard['file']} no longer holds {guard['old']!r}"
-    before = _test(copy, guard) if _tests(guard) not in _passed else (PASSED, "")
-    if before[0] != PASSED:
-        return "broken", f"the tests fail with the guard: {before[1]}"
-    _passed.add(_tests(guard))
     file.write_text(text.replace(guard["old"], guard["new"]), "utf-8")
     try:
-        status, said = _test(copy, guard)
+        status, said = _test(copy, guard.get("in", TESTS), guard["tests"])
     finally:
         file.write_text(text, "utf-8")
     if status not in (PASSED, FAILED) or said.startswith("ERROR"):
@@ -73,9 +69,8 @@ def _try(copy: Path, guard: dict[str, Any]) -> tuple[str, str]:
     return ("killed" if status == FAILED else "survived"), said
 
 
-def _test(copy: Path, guard: dict[str, Any]) -> tuple[int, str]:
+def _test(copy: Path, file: str, which: str) -> tuple[int, str]:
     """Pytest's exit status and what it says last; a run that had to be ended has failed."""
-    file, which = _tests(guard)
     command = [sys.executable, "-m", "pytest", file, "-k", which, "-q", "-x", "-p", "no:cacheprovider", "-W", "ignore"]
     try:
         done = subprocess.run(command, cwd=copy, env=_environ(copy), capture_output=True, text=True, timeout=PATIENCE)
@@ -84,10 +79,6 @@ def _test(copy: Path, guard: dict[str, Any]) -> tuple[int, str]:
     lines = done.stdout.splitlines() or done.stderr.splitlines() or ["nothing"]
     failed = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
     return done.returncode, (failed or lines[-1:])[0][:300]
-
-
-def _tests(guard: dict[str, Any]) -> tuple[str, str]:
-    return guard.get("in", "tests/test_advisories.py"), guard["tests"]
 
 
 def _environ(copy: Path) -> dict[str, str]:
@@ -101,6 +92,15 @@ def _check_import(copy: Path) -> None:
     shown = subprocess.run([sys.executable, "-c", line], env=_environ(copy), capture_output=True, text=True, check=True)
     if Path(shown.stdout.strip()).resolve() != (copy / "src/windsock").resolve():
         raise SystemExit(f"the tests would import {shown.stdout.strip()}, not the copy")
+
+
+def _check_tests(copy: Path, wanted: list[dict[str, Any]]) -> None:
+    """Make sure that the tests pass while all guards are there."""
+    for file in dict.fromkeys(guard.get("in", TESTS) for guard in wanted):
+        which = " or ".join(f"({guard['tests']})" for guard in wanted if guard.get("in", TESTS) == file)
+        status, said = _test(copy, file, which)
+        if status != PASSED:
+            raise SystemExit(f"{file} fails with all guards in place: {said}")
 
 
 if __name__ == "__main__":
