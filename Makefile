@@ -18,7 +18,7 @@ run: .venv/.installed ## install and start a server with demo data: prints a URL
 	@$(BIN)/windsock standalone
 
 test: .venv/.test ## run the tests on SQLite and PostgreSQL (ARGS="-k pools" narrows; WINDSOCK_TEST_DATABASES=sqlite)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: .venv/.lint ## check style and format
 	$(BIN)/ruff check && $(BIN)/ruff format --check

@@ -24,16 +24,17 @@ from urllib.parse import quote
 
 from sqlalchemy import create_engine, insert, text
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from airflow import Server, block, serve
+
 from databases import postgres
 from windsock.models import Pool
 
+HERE = Path(__file__).resolve().parent
 USER, PASSWORD = "all", "benchmark"
 BASIC = {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
-#: Of SQLite's and of PostgreSQL's statements alike: what a ratio may be, for one resource and for a list.
+#: What a ratio may be, for one resource and for a list.
 LIMITS = {False: 1.3, True: 1.5}
 APPS = {"windsock": "windsock.wsgi:app", "before": "windsock.wsgi:app", "bare": "bare_app:create"}
 Ask = Callable[[str, float], float]
@@ -193,7 +194,8 @@ def show(title: str, found: dict[str, dict[str, list[float]]]) -> None:
     load = " ".join(f"{average:.1f}" for average in os.getloadavg())
     print(f"\n### {title} (load average {load})\n")
     before = any("before" in cells for cells in found.values())
-    print("| request | bare, ms | Windsock, ms | ratio (of the rounds) | at most |" + (" before, ms | now/before |" * before))
+    further = " before, ms | now/before |" * before
+    print(f"| request | bare, ms | Windsock, ms | ratio (of the rounds) | at most |{further}")
     print("|---|---:|---:|---|---:|" + ("---:|---:|" * before))
     for what, cells in found.items():
         median = {name: statistics.median(values) for name, values in cells.items()}

@@ -36,8 +36,10 @@ HELD = """
     JOIN ab_permission p ON p.id = pv.permission_id
     JOIN ab_view_menu vm ON vm.id = pv.view_menu_id
     WHERE p.name = 'can_read' AND vm.name IN ({named}) {own}"""
-OWN = """ OR p.name = 'can_read' AND vm.name IN ('DAG:' || :dag, 'DAG:' || (SELECT root_dag_id FROM dag WHERE dag_id = :dag),
-    'DAG Run:' || :dag, 'DAG Run:' || (SELECT root_dag_id FROM dag WHERE dag_id = :dag))"""
+OWN = """
+    OR p.name = 'can_read' AND vm.name IN ('DAG:' || :dag, 'DAG:' || (SELECT root_dag_id FROM dag WHERE dag_id = :dag))
+    OR p.name = 'can_read'
+        AND vm.name IN ('DAG Run:' || :dag, 'DAG Run:' || (SELECT root_dag_id FROM dag WHERE dag_id = :dag))"""
 CALLER = """
     SELECT u.id, u.username, u.password, u.active, u.first_name, u.last_name, u.last_login, held.action, held.resource
     FROM ab_user u LEFT JOIN ab_user_role ur ON ur.user_id = u.id LEFT JOIN ({held}) held ON held.role_id = ur.role_id
@@ -269,9 +271,9 @@ def create() -> Flask:
     @needs("Variables")
     def variable(name: str) -> Any:
         sql = "SELECT key, val, is_encrypted, description FROM variable WHERE key = :key LIMIT 1"
-        for name, value, encrypted, description in rows(sql, {"key": name}):
+        for key, value, encrypted, description in rows(sql, {"key": name}):
             clear = fernet.decrypt(value).decode() if encrypted else value
-            return {"key": name, "value": clear, "description": description}
+            return {"key": key, "value": clear, "description": description}
 
     @app.get("/api/v1/dags")
     @needs("DAGs")

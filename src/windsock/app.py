@@ -96,7 +96,7 @@ def _add_cors(app: Flask, config: Config) -> None:
     if origins:
         methods = config.get_list("api", "access_control_allow_methods")
         headers = config.get_list("api", "access_control_allow_headers")
-        exposed = ["ETag", "Link", "WWW-Authenticate", "Allow", "Retry-After", request_ids.HEADER]
+        exposed = ["ETag", "Link", "WWW-Authenticate", "Allow", "Retry-After", "Preference-Applied", request_ids.HEADER]
         options: dict[str, Any] = {"expose_headers": exposed}
         options |= {"methods": methods} if methods else {}
         options |= {"allow_headers": headers} if headers else {}

@@ -52,14 +52,14 @@ def page(statement: Select[Any], schema: RowSchema, query: dict[str, Any]) -> di
     unless they are `~`; `total_entries` is of what the caller may read, and `counts.way` tells how it was found.
     """
     plan = plan_of(schema, chosen(schema, query.get("fields")))
-    wanted = _wanted(query)
+    wanted, sorted_by = _wanted(query), _sorted_by(query)
     names = [which.field for which, _ in wanted]
     statement = statement.where(*(condition(plan, which, value) for which, value in wanted))
     part, way = _slice(query), counts.way()
     order = _order(plan, query, part)
     countable = plan.join_for(access.scope(statement, schema.model, counting=True), names)
     few = _few(plan, wanted, countable)
-    rows = _rows(plan.join(statement, [*names, *_sorted_by(query)]), order, part, (plan, few is not None))
+    rows = _rows(plan.join(statement, [*names, *sorted_by]), order, part, (plan, few is not None))
     total = _total(part, len(rows), way, lambda: _COUNTS[way](countable) if few is None else few)
     if len(rows) > part.limit:
         last = rows[part.limit - 1][len(plan.columns) :]

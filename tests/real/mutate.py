@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ PATIENCE = 300
 #: Exit statuses of pytest: all passed, some failed. Any other is a mistake of ours.
 PASSED, FAILED = 0, 1
 TESTS = "tests/test_advisories.py"
+_QUIET: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 
 
 def main() -> int:
@@ -72,13 +74,16 @@ def _try(copy: Path, guard: dict[str, Any]) -> tuple[str, str]:
 def _test(copy: Path, file: str, which: str) -> tuple[int, str]:
     """Pytest's exit status and what it says last; a run that had to be ended has failed."""
     command = [sys.executable, "-m", "pytest", file, "-k", which, "-q", "-x", "-p", "no:cacheprovider", "-W", "ignore"]
+    process = subprocess.Popen(command, cwd=copy, env=_environ(copy), text=True, start_new_session=True, **_QUIET)
     try:
-        done = subprocess.run(command, cwd=copy, env=_environ(copy), capture_output=True, text=True, timeout=PATIENCE)
+        said, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # and the servers that the tests have started
+        process.communicate()
         return FAILED, f"no end within {PATIENCE} seconds"
-    lines = done.stdout.splitlines() or done.stderr.splitlines() or ["nothing"]
+    lines = said.splitlines() or ["nothing"]
     failed = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
-    return done.returncode, (failed or lines[-1:])[0][:300]
+    return process.returncode, (failed or lines[-1:])[0][:300]
 
 
 def _environ(copy: Path) -> dict[str, str]:

@@ -88,6 +88,8 @@ def _parameter(operation: spec.Operation, given: dict[str, Any], example: Any) -
         schema, example = {**schema, "enum": ["*"]}, "*"
     if name == "order_by":
         schema = {**schema, "enum": _orders(operation)}
+    if name == "cursor":  # another is what an answer before has brought
+        schema, example = {**schema, "enum": [""]}, ""
     if name == "fields":
         schema = {**schema, "items": {"enum": _members(operation)}}
     if name == "update_mask":
@@ -106,7 +108,7 @@ def _members(operation: spec.Operation) -> list[str]:
     if "total_entries" in answer:
         lists = [one for one in answer.values() if one.get("type") == "array" and not one.get("deprecated")]
         answer = spec.properties(lists[0]["items"])
-    return sorted(name for name, schema in answer.items() if not schema.get("deprecated"))
+    return sorted(name for name, one in answer.items() if not (one.get("deprecated") or one.get("writeOnly")))
 
 
 def _writable(operation: spec.Operation) -> dict[str, Any]:
@@ -119,6 +121,10 @@ def _body(operation: spec.Operation) -> dict[str, Any]:
     members = _writable(operation)
     if "order_by" in members:
         members["order_by"] = {**members["order_by"], "enum": _orders(operation)}
+    if "cursor" in members:
+        members["cursor"] = {**members["cursor"], "enum": [""]}
+    if "fields" in members:
+        members["fields"] = {**members["fields"], "items": {"enum": _members(operation)}}
     flat = {"type": "object", "properties": members, "additionalProperties": False}
     required = sorted(set(_required(operation.body or {})) & members.keys())
     return {**flat, **({"required": required} if required else {})}

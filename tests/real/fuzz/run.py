@@ -272,6 +272,8 @@ EXPLAINED = [
            "the body is a connection, of which only this has to be known, and only where tests are allowed"),
     Reason("positive_data_acceptance", r"^POST /connections/test$", r"^Member '\w+' holds \*\*\*",
            "a secret that an answer has masked is no secret to test with"),
+    Reason("positive_data_acceptance", r"", r"^cursor: (a page starts|order_by=)",
+           "cursor and offset exclude each other, and values that may be long have no cursor"),
     Reason("positive_data_acceptance", r"/logs/{task_try_number}$", r"^token: this server has not issued it",
            "a token is what an answer before has brought"),
     Reason("negative_data_rejection", _LISTS, _ONE_OF_OURS, "a list below an unknown id is empty, as in Airflow"),
