@@ -45,7 +45,7 @@ def test_an_empty_key_stores_plain_text():
     assert vault.reveal("x", False) == "x"
 
 
-@pytest.mark.parametrize("configured", ["", Fernet.generate_key().decode()])
+@pytest.mark.parametrize("configured", ["", Fernet.generate_key().decode()], ids=["no key", "another key"])
 def test_a_wrong_key_gives_null_and_one_log_line_without_the_value(keys, caplog, configured):
     token, _ = Vault(keys[0]).encrypt(SECRET)
     with caplog.at_level(logging.DEBUG):
@@ -68,7 +68,11 @@ def test_null_stays_null(keys):
     assert Vault(keys[0]).reveal(None, True) is None
 
 
-@pytest.mark.parametrize("key", [SECRET, "A" * 40 + "=", "ž", f"{Fernet.generate_key().decode()},{SECRET}"])
+@pytest.mark.parametrize(
+    "key",
+    [SECRET, "A" * 40 + "=", "ž", f"{Fernet.generate_key().decode()},{SECRET}"],
+    ids=["text", "too long", "no ASCII", "the second one"],
+)
 def test_an_invalid_key_is_refused_at_the_start_without_being_shown(key):
     with pytest.raises(ConfigError, match="fernet_key") as caught:
         Vault.from_config(Config({("core", "fernet_key"): key}))

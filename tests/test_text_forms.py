@@ -212,6 +212,7 @@ def test_secrets_in_the_kwargs_of_a_trigger_are_masked():
         kwargs(x=encoded("set", [[1]])),
         kwargs(x=encoded("timedelta", "a")),
     ],
+    ids=["empty", "cut", "no token", "a foreign token", "no JSON", "a late date", "a nested set", "no interval"],
 )
 def test_kwargs_that_cannot_be_read_give_null_and_a_log_line(stored, caplog):
     with caplog.at_level(logging.WARNING):
