@@ -24,9 +24,12 @@ def init(config: Config) -> None:
     """Create the tables, default roles and permissions of Airflow 2.11 in an empty database."""
     from windsock import migrate
 
-    os.umask(0o077)  # a SQLite file is for this user alone
     used = engine(config, create=True)
-    migrate.init(used)
+    mask = os.umask(0o077)  # a SQLite file is for this user alone
+    try:
+        migrate.init(used)
+    finally:
+        os.umask(mask)
     click.echo(f"Created the schema of Airflow 2.11 (revision {migrate.REVISION}). Add a user: windsock users create")
 
 
