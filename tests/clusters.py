@@ -101,10 +101,10 @@ def account() -> str:
     return "postgres" if any(entry.pw_name == "postgres" for entry in pwd.getpwall()) else "nobody"
 
 
-def hand_over(directory: Path) -> None:
-    """Make a directory one of that user's, if we are root."""
+def hand_over(path: Path) -> None:
+    """Make a directory or file one of that user's, if we are root."""
     if os.getuid() == 0:
-        shutil.chown(directory, account())
+        shutil.chown(path, account())
 
 
 def unprivileged(*command: str) -> list[str]:

@@ -83,6 +83,7 @@ def _start(cluster: Cluster, port: int) -> subprocess.Popen[bytes]:
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = {SERVERS}\nquery_wait_timeout = 3\nserver_login_retry = 1\n"
     )
+    hand_over(settings)
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(unprivileged(str(PGBOUNCER), str(settings)), stdout=log, stderr=log, cwd=home)
     deadline = time.monotonic() + 20
