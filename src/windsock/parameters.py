@@ -135,13 +135,15 @@ def compile_parameters(operation: Operation) -> Callable[[dict[str, Any], Reques
     defaults = {p["name"]: p["schema"]["default"] for p in operation.parameters if "default" in p["schema"]}
     required = [p["name"] for p in operation.parameters if p["in"] == "query" and p.get("required")]
 
+    strict = bool(path or query.keys() - {"fields"})  # Airflow ignores any parameter where it knows none
+
     def arguments(values: dict[str, Any], request: Request) -> dict[str, Any]:
         found = dict(defaults)
         for name, value in values.items():
             found[name] = path[name]([str(value)])
         if request.query_string:
             for name, texts in request.args.lists():
-                if name not in query and (query or path):
+                if name not in query and strict:
                     known = ", ".join(sorted(query)) or "none"
                     raise BadRequest(f"Query parameter {name!r} is unknown; this operation takes: {known}")
                 if name in query:

@@ -86,3 +86,7 @@ def test_the_code_of_a_provider_is_not_imported(install, get):
 def test_providers_need_their_own_right(as_user):
     assert as_user(permissions=["Providers.can_read"]).get(f"{API}/providers").status_code == 200
     assert_problem(as_user(permissions=["Plugins.can_read"]).get(f"{API}/providers"), 403, "Providers.can_read")
+
+
+def test_parameters_that_airflow_ignores_are_ignored(client):
+    assert client.get(f"{API}/providers?limit=1&offset=7").status_code == 200
