@@ -295,7 +295,7 @@ def test_every_declared_query_parameter_is_accepted(client, session):
     assert refused == {}
 
 
-@named([operation for operation in SERVED if operation.method == "get" and operation.parameters])
+@named([o for o in SERVED if o.method == "get" and any(p["name"] != "fields" for p in o.parameters)])
 def test_an_unknown_query_parameter_is_refused_by_name(operation, client):
     url = NOTHING.url(operation)
     response = client.get(url + ("&" if "?" in url else "?") + "no_such_thing=1")

@@ -103,7 +103,7 @@ def test_the_rights_that_the_document_names_suffice(operation, as_user, make_app
     switched_on = make_app({("webserver", "expose_config"): "True"}) if operation.tag == "Config" else None
     client = as_user(permissions=map(str, operation.permissions), of=switched_on)
     assert client.open(url(operation), method=operation.method).status_code not in (401, 403)
-    if any(p["in"] == "query" for p in operation.parameters):
+    if any(p["in"] == "query" and p["name"] != "fields" for p in operation.parameters):  # Airflow has no `fields` there
         assert_problem(send_nonsense(client, operation), 400)
 
 
