@@ -1,6 +1,6 @@
 """Schemathesis with all checks against a server with demo data, as three callers; prints what each of them met.
 
-    python tests/real/fuzz/run.py [--examples 20] [--seed 1] [--caller admin|one-dag|nobody]
+    PYTHONPATH=tests python tests/real/fuzz/run.py [--examples 20] [--seed 1] [--caller admin|one-dag|nobody]
 
 Exit status 1 when a check failed or an answer was 500 or above. Operations that never answered 2xx are listed: of those
 the fuzzing says little. Needs `schemathesis` beside `windsock`; `tox -e fuzz` installs both.
@@ -15,85 +15,17 @@ import contextlib
 import json
 import os
 import re
-import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from demoserver import BIN, DAG, DATASET, MAPPED, PASSWORD, TASK, Server, basic, demo
 from windsock import spec
 
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
 CALLERS = ("admin", "one-dag", "nobody")
-PASSWORD = "only for this test"
-_LOOPBACK = ("0.0.0.0/0", "127.0.0.0/8"), ("::/0", "::1/128")
-#: Everything that settings can switch on is on; tests of connections never leave this machine.
-SETTINGS = {
-    "AIRFLOW__API__ENABLE_XCOM_DESERIALIZE_SUPPORT": "True",
-    "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-    "AIRFLOW__WEBSERVER__EXPOSE_CONFIG": "True",
-    "AIRFLOW__WINDSOCK__TEST_CONNECTION_TIMEOUT": "1",
-    "AIRFLOW__WINDSOCK__TEST_CONNECTION_DENY": ",".join(
-        str(part) for every, own in _LOOPBACK for part in ip_network(every).address_exclude(ip_network(own))
-    ),
-}
-
-
-class Server:
-    """A demo server and its administrator."""
-
-    def __init__(self, url: str, home: Path, password: str) -> None:
-        self.url, self.home, self.admin = f"{url}/api/v1", home, ("admin", password)
-
-    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """The JSON of an answer to the administrator."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": basic(*self.admin), "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.loads(response.read() or b"null")
-
-
-def basic(user: str, password: str) -> str:
-    """The value of an Authorization header."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-@contextlib.contextmanager
-def demo() -> Iterator[Server]:
-    """`windsock standalone` in a directory of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as home, open(f"{home}/log", "w+", encoding="utf-8") as log:
-        command = [BIN / "windsock", "standalone", "--port", str(port), "--home", f"{home}/demo"]
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **SETTINGS})
-        try:
-            yield Server(f"http://127.0.0.1:{port}", Path(home) / "demo", _password(Path(log.name)))
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _password(log: Path) -> str:
-    for _ in range(600):
-        for line in log.read_text("utf-8").splitlines():
-            if line.strip().startswith("password "):
-                return line.split()[1]
-        time.sleep(0.1)
-    raise SystemExit(f"The server did not start:\n{log.read_text('utf-8')}")
-
-
-# ---------------------------------------------------------------- what is there
-#: In the demo data: a DAG, a task of it with XComs and a mapped one, and datasets.
-DAG, TASK, MAPPED, DATASET = "nightly_sales", "load", "transform", "s3://lake/customers/profiles.parquet"
 #: What only operations that delete are sent to.
 LOST_DAG, EMPTIED_DAG = "customer_segments", "supplier_feed"
 LOST_URI, LOST_QUEUE = "file://models/demand/current", "s3://lake/stock/snapshot.parquet"
@@ -130,7 +62,7 @@ def identifiers(server: Server) -> dict[str, Any]:
         "uri": [DATASET],
         "section": ["core"],
         "option": ["parallelism"],
-        "import_error_id": [_add_import_error(server)],
+        "import_error_id": [server.add_import_error()],
     }
     for name, (path, plural, member) in HOUSE.items():
         rows = [row[member] for row in server.ask(f"{path}?limit=100")[plural]]
@@ -167,7 +99,7 @@ def _lost(server: Server) -> dict[str, Any]:
         server.ask("/variables", {"key": name, "value": "x"})
         server.ask(f"/dags/{DAG}/dagRuns", {"dag_run_id": name, "logical_date": f"2026-02-0{number + 1}T00:00:00Z"})
         add_user(server, name, "Viewer")
-    _queue_datasets(server)
+    server.queue_datasets(DAG, EMPTIED_DAG)
     return {operation: {member: names} for operation, member in DELETES.items()} | {
         "delete_dag": {"dag_id": [LOST_DAG]},
         "delete_dag_run": {"dag_run_id": names},
@@ -201,36 +133,12 @@ def add_caller(server: Server) -> None:
     add_user(server, "one-dag", "one DAG")
 
 
-@contextlib.contextmanager
-def _database(server: Server) -> Iterator[sqlite3.Connection]:
-    """For what the API has no operation for."""
-    with contextlib.closing(sqlite3.connect(server.home / "airflow.db", timeout=30)) as database, database:
-        yield database
-
-
 def _add_resource(server: Server, name: str) -> None:
     """As Airflow does for a DAG with an access_control of its own."""
-    with _database(server) as database:
+    with server.database() as database:
         (number,) = database.execute("INSERT INTO ab_view_menu (name) VALUES (?) RETURNING id", (name,)).fetchone()
         actions = "SELECT id, ? FROM ab_permission"
         database.execute(f"INSERT INTO ab_permission_view (permission_id, view_menu_id) {actions}", (number,))
-
-
-def _add_import_error(server: Server) -> int:
-    """As the parser of DAG files does; the caller who may see one DAG may see its errors."""
-    file = server.ask(f"/dags/{DAG}")["fileloc"]
-    with _database(server) as database:
-        insert = "INSERT INTO import_error (timestamp, filename, stacktrace) VALUES (?, ?, ?) RETURNING id"
-        return database.execute(insert, ("2026-03-02 02:00:00.000000", file, "SyntaxError")).fetchone()[0]
-
-
-def _queue_datasets(server: Server) -> None:
-    """As the scheduler does for a DAG that waits for further datasets."""
-    with _database(server) as database:
-        for dag_id in (DAG, EMPTIED_DAG):
-            values = "SELECT id, ?, '2026-01-12 08:15:20.000000' FROM dataset"
-            columns = "dataset_id, target_dag_id, created_at"
-            database.execute(f"INSERT OR IGNORE INTO dataset_dag_run_queue ({columns}) {values}", (dag_id,))
 
 
 # ---------------------------------------------------------------- the run
