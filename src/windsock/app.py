@@ -54,7 +54,7 @@ def _add_operations(app: Flask) -> None:
     OpenAPISpecification.operation_cls = operations.CompiledOperation
     OpenAPISpecification._validate_spec = classmethod(lambda cls, document: None)  # CI validates the document
     options = {"serve_spec": False, "swagger_ui": False}
-    api = FlaskApi(spec.lean(), base_path=BASE_PATH, resolver=operations.resolver(), options=options)
+    api = FlaskApi(spec.routes(), base_path=BASE_PATH, resolver=operations.resolver(), options=options)
     app.register_blueprint(api.blueprint)
 
 

@@ -135,6 +135,16 @@ def lean() -> dict[str, Any]:
     return _lean(written())
 
 
+def routes() -> dict[str, Any]:
+    """The document as connexion needs it to route: paths and their parameters, and nothing that it would copy."""
+    paths: dict[str, Any] = {}
+    for operation in operations().values():
+        named = [parameter for parameter in operation.parameters if parameter["in"] == "path"]
+        entry = {"operationId": operation.id, "parameters": named, "responses": {}}
+        paths.setdefault(operation.path, {})[operation.method] = entry
+    return {"openapi": lean()["openapi"], "paths": paths}
+
+
 @cache
 def operations() -> dict[str, Operation]:
     """Every operation by its operationId.

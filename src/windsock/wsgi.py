@@ -1,39 +1,7 @@
-"""The WSGI application of a worker: `windsock.wsgi:app`, for any WSGI server.
-
-The configuration is the file that $AIRFLOW_CONFIG names, else `airflow.cfg` in $AIRFLOW_HOME. $WINDSOCK_THREADS, which
-`windsock serve` sets, is the number of threads of this worker: the connection pool is made at least as large.
-"""
+"""The WSGI application, `windsock.wsgi:app`, for servers other than that of `windsock serve`."""
 
 from __future__ import annotations
 
-import gc
-import os
+from windsock.worker import build
 
-from flask import Flask
-
-from windsock.config import Config
-
-POOL_SIZE = ("database", "sql_alchemy_pool_size")
-
-
-def _config() -> Config:
-    config = Config.load()
-    threads = int(os.environ.get("WINDSOCK_THREADS", "1"))
-    if config.get_int(*POOL_SIZE) >= threads:
-        return config
-    return Config.load(overrides={POOL_SIZE: threads})
-
-
-def _build() -> Flask:
-    """Import and build with the garbage collector off, which saves a seventh of the time: all of it stays anyway."""
-    gc.disable()
-    try:
-        from windsock.app import create_app
-
-        return create_app(_config())
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-app = _build()
+app = build()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import signal
 import socket
 import threading
 import time
@@ -13,33 +12,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from windsock.cli.base import engine, with_config
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from windsock.config import Config
-
-#: Seconds that a worker has for the requests in its hands when it is to stop.
-KILL_TIMEOUT = 10
-
-
-class Listen(NamedTuple):
-    """Where the server listens and how wide it is: processes, and threads in each."""
-
-    host: str
-    port: int
-    workers: int
-    threads: int
-
-    @property
-    def url(self) -> str:
-        """The address for a client on this machine."""
-        # An address that is replaced, not one to listen on
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # nosec B104
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+    from windsock.server import Listen
 
 
 def cores() -> int:
@@ -55,9 +38,10 @@ def cores() -> int:
 @with_config
 def serve(config: Config, host: str, port: int, workers: int | None, threads: int) -> None:
     """Serve the API of an existing metadata database under /api/v1."""
+    from windsock.server import Listen
+
     listen = Listen(host, port, workers or cores(), threads)
     check_port(listen)
-    check_start(config)
     run(listen, _config_path())
 
 
@@ -82,58 +66,42 @@ def check_port(listen: Listen) -> None:
         raise click.ClickException(f"Port {listen.port} on {listen.host} {why}") from None
 
 
-def check_start(config: Config) -> None:
-    """Raise what would stop a worker: ConfigError, SchemaError, DocumentError or a database error.
-
-    The modules that this imports are inherited by the workers, which are forked.
-    """
-    gc.disable()  # as in windsock.wsgi
-    try:
-        _check(config)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def _check(config: Config) -> None:
-    from windsock import auth, limits, migrate, operations
-    from windsock.crypto import Vault
-
-    config.check()
-    auth.load(config)
-    limits.load(config)
-    Vault.from_config(config)
-    operations.handlers()
-    used = engine(config)
-    migrate.check(used)
-    used.dispose()
-
-
 def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | None = None) -> None:
-    """Serve until a signal ends it; `ready` is called once, when the server answers."""
-    from granian import Granian
-    from granian.constants import Interfaces
+    """Serve until a signal ends it; `ready` is called once, when the server answers.
 
+    Raises what keeps it from starting: ConfigError, SchemaError, DocumentError or a database error.
+    """
     if config_file:
         os.environ["AIRFLOW_CONFIG"] = str(config_file)
     os.environ["WINDSOCK_THREADS"] = str(listen.threads)
-    server = Granian(
-        "windsock.wsgi:app",
-        address=listen.host,
-        port=listen.port,
-        interface=Interfaces.WSGI,
-        workers=listen.workers,
-        blocking_threads=listen.threads,
-        respawn_failed_workers=True,
-        workers_kill_timeout=KILL_TIMEOUT,
-        websockets=False,
-    )
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))  # until it is granian's
+    gc.disable()  # saves time while all of this is imported, and then `build` freezes it
+    try:
+        from windsock.server import Server
+
+        server = Server(listen, _build)
+    finally:
+        gc.enable()
     if ready:
         forked = threading.Semaphore(0)
         os.register_at_fork(after_in_parent=forked.release)
         server.on_startup(lambda: threading.Thread(target=_tell, args=(listen, forked, ready), daemon=True).start())
-    server.serve()
+    server.run()
+
+
+def _build() -> Flask:
+    """The application, if the database has a schema that it knows. What this imports, the workers inherit."""
+    from windsock import migrate
+    from windsock.config import Config
+    from windsock.worker import build
+
+    config = Config.load()
+    config.check()
+    used = engine(config)
+    try:
+        migrate.check(used)
+    finally:
+        used.dispose()
+    return build()
 
 
 def _tell(listen: Listen, forked: threading.Semaphore, ready: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from windsock.cli.base import engine
-from windsock.cli.serve import Listen, check_port, check_start, run
+from windsock.cli.serve import check_port, run
 
 ADMIN = "admin"
 _CONFIG = "airflow.cfg"
@@ -48,7 +48,7 @@ secret_key = {secret_key}
 )
 def standalone(host: str, port: int, home: Path | None) -> None:
     """Serve a demo database, which is made on the first start, to the user `admin`."""
-    from windsock.config import Config
+    from windsock.server import Listen
 
     os.umask(0o077)  # what is made here and what SQLite makes later is for this user alone
     listen = Listen(host, port, workers=1, threads=4)
@@ -56,7 +56,6 @@ def standalone(host: str, port: int, home: Path | None) -> None:
     home = (home or default_home()).expanduser().absolute()
     file = home / _CONFIG
     password = None if file.exists() else create(home)
-    check_start(Config.load(file))
     run(listen, file, ready=lambda: click.echo(banner(listen.url, file, password)))
 
 

@@ -16,8 +16,6 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import quote
 
-import jwt
-
 from windsock.config import Config
 from windsock.tasklogs.attempts import Attempt
 from windsock.tasklogs.local import Source, path_parts
@@ -119,6 +117,8 @@ def _reason(server: _Server, status: int) -> str:
 
 def _signed(path: str, config: Config) -> str:
     """A token for this file alone, for as long as `[webserver] log_request_clock_grace` says."""
+    import jwt  # takes long, and most servers never need it
+
     key = config.get("webserver", "secret_key")
     if not key:
         raise Unread("[webserver] secret_key is empty, so no request can be signed")

@@ -1,0 +1,95 @@
+"""Granian, whose workers inherit an application that is built once, before they start, and anew on SIGHUP."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from granian import Granian
+from granian.constants import Interfaces
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a worker has for the requests in its hands when it is to stop.
+KILL_TIMEOUT = 10
+#: Seconds for which an old worker goes on beside the new one: enough to begin, since the application is there already.
+_OVERLAP = 1
+#: Connections of each worker, most of which are idle; granian's own limit is 1024 for all of them.
+_CONNECTIONS = 8192
+
+_prepared: list[Flask] = []
+
+
+class Listen(NamedTuple):
+    """Where the server listens and how wide it is: processes, and threads in each."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+
+    @property
+    def url(self) -> str:
+        """The address for a client on this machine."""
+        # An address that is replaced, not one to listen on
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # nosec B104
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+
+class Server(Granian):  # type: ignore[misc,valid-type]
+    """A server that takes its application from `build`; on SIGHUP once more, and workers stay if that fails."""
+
+    def __init__(self, listen: Listen, build: Callable[[], Flask]) -> None:
+        """Build the application. Raises what `build` raises."""
+        super().__init__(
+            "windsock.wsgi:app",
+            address=listen.host,
+            port=listen.port,
+            interface=Interfaces.WSGI,
+            workers=listen.workers,
+            blocking_threads=listen.threads,
+            backpressure=_CONNECTIONS,
+            respawn_failed_workers=True,
+            respawn_interval=_OVERLAP,
+            workers_kill_timeout=KILL_TIMEOUT,
+            websockets=False,
+        )
+        self._build = build
+        _prepared[:] = [build()]
+
+    def signal_handler_reload(self, *_: Any) -> None:
+        """Replace the workers, one after the other, if the configuration as it is now can be used."""
+        try:
+            _prepared[:] = [self._build()]
+        except Exception as error:
+            kept = "SIGHUP: the workers stay as they are, since the new configuration cannot be used"
+            log.error("%s: %s: %s", kept, type(error).__name__, error)
+        else:
+            super().signal_handler_reload()
+
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        if sys.platform == "linux":  # Python 3.14 has another default, with which nothing is inherited
+            multiprocessing.set_start_method("fork", force=True)
+        os.register_at_fork(after_in_child=_settle)
+        self.serve(target_loader=_load)
+
+
+def _settle() -> None:
+    """Until a worker's signals are granian's: end on SIGTERM; a SIGHUP is for the parent."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _load(_: str) -> Flask:
+    """The application that the parent has built, or, where workers are not forked, one of this worker's own."""
+    return _prepared[0] if _prepared else import_module("windsock.wsgi").app
