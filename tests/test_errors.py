@@ -35,7 +35,7 @@ OPERATIONS = list(spec.operations().values())
 # ---------------------------------------------------------------- routing
 @pytest.mark.parametrize(
     "path",
-    [f"{API}/no_such_thing", f"{API}/", API, "/", "/api/v2/dags", f"{API}/dags/", f"{API}//dags", "/favicon.ico"],
+    [f"{API}/no_such_thing", f"{API}/", API, "/api/v2/dags", f"{API}/dags/", f"{API}//dags", "/favicon.ico"],
 )
 def test_an_unknown_path_is_404(path, client, stranger):
     for asking in (client, stranger):

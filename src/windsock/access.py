@@ -9,14 +9,14 @@ from typing import Any, cast
 
 from flask import Request, g, request
 from sqlalchemy import ColumnElement, literal, or_, select, true
-from werkzeug.datastructures import MIMEAccept
 
 from windsock import db
+from windsock.accepting import preferred
 from windsock.callers import Caller, dag_id, dag_right_alone, find_by_roles
 from windsock.context import caller as current_caller
 from windsock.context import context
 from windsock.context import operation as current_operation
-from windsock.errors import NotAcceptable, PermissionDenied, Unauthenticated
+from windsock.errors import PermissionDenied, Unauthenticated
 from windsock.grants import PER_DAG, Granted, dag_action, granted, readable, resources
 from windsock.spec import Operation
 from windsock.spec import Permission as Right
@@ -95,13 +95,9 @@ def _holds(operation: Operation, caller: Caller, right: Right) -> bool:
 
 
 def _negotiate(operation: Operation) -> None:
-    accept = request.headers.get("Accept") or "*/*"
     _, produced = operation.success
-    if accept == "*/*" or not produced:
-        return
-    plain = MIMEAccept([(kind.partition(";")[0].strip(), quality) for kind, quality in request.accept_mimetypes])
-    if not plain.best_match(produced):  # a parameter such as charset asks for nothing that we could do otherwise
-        raise NotAcceptable(f"Accept is {accept!r}; this operation produces {', '.join(produced)}")
+    if produced:
+        preferred(*produced)
 
 
 # ---------------------------------------------------------------- which DAGs

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from flask import Flask, Response, redirect, request
+from flask import Flask, Response, request
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -43,7 +43,8 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     errors.register(app)
     _add_operations(app)
     _add_document(app, config)
-    app.register_blueprint(pages.blueprint())
+    if config.get_bool("webserver", "enable_swagger_ui"):
+        app.register_blueprint(pages.pages)
     app.after_request(_protect)
     _add_cors(app, config)
     _trust_proxies(app, config)
@@ -62,7 +63,7 @@ def _add_document(app: Flask, config: Config) -> None:
     """Serve the document with an absolute server URL: `[webserver] base_url`, else the request's own."""
 
     def server() -> str:
-        base = config.get("webserver", "base_url") or request.host_url
+        base = config.get("webserver", "base_url") or request.url_root
         return base.rstrip("/") + BASE_PATH
 
     @cache
@@ -81,7 +82,6 @@ def _add_document(app: Flask, config: Config) -> None:
 
     app.add_url_rule(f"{BASE_PATH}/openapi.json", "openapi_json", as_json)
     app.add_url_rule(f"{BASE_PATH}/openapi.yaml", "openapi_yaml", as_yaml)
-    app.add_url_rule(f"{BASE_PATH}/ui/", "ui", lambda: redirect("../../docs"))  # where Airflow has its page
 
 
 def _protect(response: Response) -> Response:

@@ -105,6 +105,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("kerberos", "keytab", "str", "airflow.keytab",
             "File with the keys of `HTTP/HOST` or `airflow/HOST`, for the back end `kerberos_auth`. The variable"
             " `KRB5_KTNAME` goes before it."),
+    Setting("webserver", "enable_swagger_ui", "bool", "True",
+            "Serve the pages `/`, `/docs` and `/docs/try`. The document and the API are served in any case."),
     Setting("webserver", "expose_config", "str", "False",
             "Who sees `GET /config`: `True`, `False`, or `non-sensitive-only`. Secrets are masked in every mode."),
     Setting("webserver", "enable_proxy_fix", "bool", "False",
