@@ -9,16 +9,13 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPConnection
-from pathlib import Path
 from threading import Barrier
-from time import monotonic, sleep
+from time import sleep
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -28,15 +25,15 @@ from sqlalchemy.orm import Session
 
 import factories as f
 from changes import USERNAME, fill
-from clients import API, SETTINGS, credentials
-from databases import free_port, postgres
+from clients import API, credentials
+from databases import postgres
+from servers import serving
 from windsock.config import Config
 from windsock.db import writing_engine
 from windsock.models import Connection, Dag, DagRun, DatasetDagRunQueue, DatasetEvent, Log, Pool, TaskInstance, Variable
 
 CLIENTS = 8
 WRITES = int(os.environ.get("WINDSOCK_TEST_WRITES", "20"))
-COMMAND = [sys.executable, "-c", "from windsock.cli import main; main()", "serve", "--workers", "2"]
 RUN = quote(f.RUN_ID)
 
 
@@ -90,36 +87,8 @@ def database(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def port(database: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a server on it."""
-    home, port = tmp_path_factory.mktemp("server"), free_port()
-    url = database.url.render_as_string(hide_password=False)
-    settings = {**SETTINGS, ("database", "sql_alchemy_conn"): url}
-    environ = {f"AIRFLOW__{section}__{key}".upper(): value for (section, key), value in settings.items()}
-    log = home / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*COMMAND, "--port", str(port)], stdout=output, stderr=output,
-            env={**os.environ, **environ, "AIRFLOW_HOME": str(home)},
-        )  # fmt: skip
-    try:
-        _wait(process, port, log)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-    assert "Traceback" not in log.read_text()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = monotonic() + 30
-    while monotonic() < deadline and process.poll() is None:
-        try:
-            connection = HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", f"{API}/version")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            sleep(0.05)
-    raise AssertionError(log.read_text())
+    with serving(tmp_path_factory.mktemp("server"), database, "--workers", "2") as server:
+        yield server.port
 
 
 def at_once(port: int, *works: Callable[[Client], Any]) -> list[Client]:

@@ -22,7 +22,7 @@ named = pytest.mark.parametrize("operation", NARROW, ids=lambda operation: opera
 #: Reads that answer something else than resources made of members.
 WHOLE = {
     "get_config", "get_value", "get_health", "get_version", "get_dag_source", "get_log", "get_extra_links",
-    "get_task_instance_dependencies", "get_mapped_task_instance_dependencies",
+    "wait_dag_run", "get_task_instance_dependencies", "get_mapped_task_instance_dependencies",
 }  # fmt: skip
 
 

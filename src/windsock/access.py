@@ -35,6 +35,19 @@ def gate(operation: Operation) -> None:
     _negotiate(operation)
 
 
+def confirm(operation: Operation, caller: Caller) -> None:
+    """Look again, while an answer goes on, whether its caller is still somebody who may have it.
+
+    Raises Unauthenticated and PermissionDenied, also when the user's password is another one by now.
+    """
+    g.operation = operation
+    found = caller.again()
+    if found is None or not found.active or found.password != caller.password:
+        raise _stranger("The credentials are no longer valid")
+    g.caller = replace(found, read_only=caller.read_only, anonymous=caller.anonymous)
+    _authorise(operation, g.caller)
+
+
 def _authenticate(asked: Request) -> Caller:
     for backend in context.backends:
         found = backend(asked)

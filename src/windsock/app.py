@@ -18,6 +18,7 @@ from windsock.crypto import Vault
 from windsock.db import Database
 from windsock.framework import FlaskApi, OpenAPISpecification
 from windsock.jsontext import to_json
+from windsock.waiting import stream
 
 BASE_PATH = "/api/v1"
 PROXY_FIX = ("for", "proto", "host", "port", "prefix")
@@ -41,6 +42,7 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     limits.register(app, config)
     db.register(app)
     errors.register(app)
+    stream.register(app, config)
     _add_operations(app)
     _add_document(app, config)
     if config.get_bool("webserver", "enable_swagger_ui"):

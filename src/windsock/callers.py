@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from flask import g, request
@@ -38,6 +38,7 @@ class Caller:
     roles: Select[Any]  # the ids of their roles
     read_only: bool = False  # refused every operation that changes something, whatever their rights
     anonymous: bool = False  # sent no credentials
+    again: Callable[[], Caller | None] = field(default=lambda: None, compare=False)  # as the database now knows them
 
     def may(self, action: str, resource: str) -> bool:
         """Whether the caller holds a right that this request's operation names, or one on its DAG."""
@@ -57,7 +58,8 @@ def find_caller(condition: ColumnElement[bool], **parameters: Any) -> Caller | N
     same = [row for row in rows if row.id == first.id]
     name = f"{first.first_name} {first.last_name}"
     known = (first.id, first.username, first.password, bool(first.active), name, _rights(same), bool(first.some_dag))
-    return Caller(*known, first.last_login, roles_of(first.id))
+    again = partial(find_caller, condition, **parameters)
+    return Caller(*known, first.last_login, roles_of(first.id), again=again)
 
 
 def find_by_roles(username: str, display_name: str, names: Iterable[str]) -> Caller | None:
@@ -69,7 +71,9 @@ def find_by_roles(username: str, display_name: str, names: Iterable[str]) -> Cal
     if not rows:
         return None
     some_dag = bool(rows[0].some_dag)
-    return Caller(None, username, None, True, display_name, _rights(rows), some_dag, None, roles_named(tuple(given)))
+    known = (None, username, None, True, display_name, _rights(rows), some_dag)
+    again = partial(find_by_roles, username, display_name, given)
+    return Caller(*known, None, roles_named(tuple(given)), again=again)
 
 
 def _watched_seconds() -> float:

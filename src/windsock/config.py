@@ -175,6 +175,10 @@ SETTINGS: tuple[Setting, ...] = (
             'Further options of fsspec for the remote folder, as a JSON object such as `{"endpoint_url": "..."}`.',
             sensitive=True),
     Setting("windsock", "max_body_size", "int", "16777216", "Bytes of a request's body; a larger one is a 413."),
+    Setting("windsock", "max_waiters", "int", "500",
+            "Requests of each worker that may wait for runs at the same time; a further one is a 429."),
+    Setting("windsock", "wait_heartbeat_sec", "float", "15",
+            "Seconds after which who waits for a run is told that nothing has happened."),
     Setting("windsock", "rate_limit", "str", "",
             "How often one user may ask, such as `100 per minute; 10 per second`; more is a 429. Empty: any number."),
     Setting("windsock", "login_rate_limit", "str", "",
@@ -381,7 +385,7 @@ class Config:
             raise self._wrong("webserver", "session_backend", "database or securecookie")
         limits = (
             ("api", "maximum_page_limit"), ("api", "fallback_page_limit"), ("windsock", "default_page_limit"),
-            ("windsock", "max_body_size"), ("windsock", "max_token_days"),
+            ("windsock", "max_body_size"), ("windsock", "max_token_days"), ("windsock", "max_waiters"),
         )  # fmt: skip
         for section, key in limits:
             if self.get_int(section, key) < 1:
@@ -405,7 +409,8 @@ class Config:
                 raise self._wrong("webserver", "expose_config", "True, False or non-sensitive-only") from None
         if self._word("windsock", "count").lower() not in ("exact", "estimated", "none"):
             raise self._wrong("windsock", "count", "exact, estimated or none")
-        for key in ("test_connection_timeout", "test_connection_concurrency", "read_your_writes_seconds"):
+        positive = ("test_connection_timeout", "test_connection_concurrency", "read_your_writes_seconds")
+        for key in (*positive, "wait_heartbeat_sec"):
             if self.get_float("windsock", key) <= 0:
                 raise self._wrong("windsock", key, "more than 0")
         try:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from granian import Granian
 from granian.constants import Interfaces
 
+from windsock.waiting import threads
+
 if TYPE_CHECKING:
     from flask import Flask
 
@@ -92,4 +94,5 @@ def _settle() -> None:
 
 def _load(_: str) -> Flask:
     """The application that the parent has built, or, where workers are not forked, one of this worker's own."""
+    threads.install()
     return _prepared[0] if _prepared else import_module("windsock.wsgi").app

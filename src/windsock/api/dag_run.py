@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from flask import Response
 from marshmallow import fields
 from sqlalchemy import delete, select
 
@@ -17,6 +18,7 @@ from windsock.listing import page
 from windsock.models import DagRun, DatasetEvent, SlaMiss
 from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, fetch, narrowed, plan_of, read, remove, show
 from windsock.text_forms import writable
+from windsock.waiting.stream import Patience, answer
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,11 @@ def get_dag_runs_batch(body: dict[str, Any]) -> dict[str, Any]:
 def get_dag_run(dag_id: str, dag_run_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show a run."""
     return read(dag_run_schema, fields, dag_id=dag_id, run_id=dag_run_id)
+
+
+def wait_dag_run(dag_id: str, dag_run_id: str, timeout: int, interval: int) -> Response:
+    """Stream the states of a run until it ends."""
+    return answer(Patience(timeout, interval), dag_id=dag_id, run_id=dag_run_id)
 
 
 def post_dag_run(dag_id: str, body: dict[str, Any]) -> dict[str, Any]:
