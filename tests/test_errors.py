@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import orjson
 import pytest
+import yaml
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -156,7 +157,6 @@ def test_a_member_of_a_wrong_kind_is_named(member, value, client):
         "start_date_gte=yesterday",
         "start_date_gte=2026-03-01",
         "start_date_gte=2026-02-30T00:00:00Z",
-        "start_date_gte=",
         "start_date_gte=2026-03-01T00:00:00",
         "start_date_gte=0001-01-01T00:00:00%2B23:59",
         "limit=x",
@@ -173,7 +173,7 @@ def test_a_parameter_that_cannot_be_read_is_named(query, client):
 def test_a_boolean_is_true_or_false(client):
     for word in ("true", "True", "false", "FALSE"):
         assert client.get(f"{API}/dags?only_active={word}").status_code == 200
-    for word in ("1", "0", "yes", "", "truee"):
+    for word in ("1", "0", "yes", "truee"):
         assert_problem(client.get(f"{API}/dags?only_active={word}"), 400, "only_active")
 
 
@@ -415,7 +415,7 @@ def test_the_document_is_served_to_everybody(stranger):
     document = orjson.loads(as_json.data)
     assert document["servers"][0]["url"] == f"http://localhost{API}"
     as_yaml = stranger.get(f"{API}/openapi.yaml")
-    assert f"url: http://localhost{API}" in as_yaml.get_data(as_text=True)
+    assert yaml.safe_load(as_yaml.data) == document
 
 
 def test_credentials_never_reach_the_log(app, make_user, caplog):

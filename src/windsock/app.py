@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import Any
 
-import orjson
 from flask import Flask, Response, request
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from windsock import auth, db, errors, intake, limits, operations, pages, request_ids, responses, routing, spec
+from windsock import auth, db, errors, intake, limits, operations, pages, published, request_ids, routing, spec
 from windsock.config import Config
 from windsock.context import KEY, Context
 from windsock.crypto import Vault
 from windsock.db import Database
 from windsock.framework import FlaskApi, OpenAPISpecification
-from windsock.jsontext import to_json
+from windsock.spec import BASE_PATH
 from windsock.waiting import stream
 
-BASE_PATH = "/api/v1"
 PROXY_FIX = ("for", "proto", "host", "port", "prefix")
 
 
@@ -44,7 +40,7 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     errors.register(app)
     stream.register(app, config)
     _add_operations(app)
-    _add_document(app, config)
+    published.register(app, config)
     if config.get_bool("webserver", "enable_swagger_ui"):
         app.register_blueprint(pages.pages)
     app.after_request(_protect)
@@ -59,31 +55,6 @@ def _add_operations(app: Flask) -> None:
     options = {"serve_spec": False, "swagger_ui": False}
     api = FlaskApi(spec.routes(), base_path=BASE_PATH, resolver=operations.resolver(), options=options)
     app.register_blueprint(api.blueprint)
-
-
-def _add_document(app: Flask, config: Config) -> None:
-    """Serve the document with an absolute server URL: `[webserver] base_url`, else the request's own."""
-
-    def server() -> str:
-        base = config.get("webserver", "base_url") or request.url_root
-        return base.rstrip("/") + BASE_PATH
-
-    @cache
-    def whole() -> bytes:
-        return to_json(spec.written())
-
-    def as_json() -> Response:
-        document = orjson.loads(whole())
-        document["servers"][0]["url"] = server()
-        return responses.static(to_json(document), "application/json")
-
-    def as_yaml() -> Response:
-        url = re.compile(rf"^( *- url: ){BASE_PATH}$", re.MULTILINE)
-        text = url.sub(lambda match: match[1] + server(), spec.PATH.read_text("utf-8"), count=1)
-        return responses.static(text.encode(), "application/yaml")
-
-    app.add_url_rule(f"{BASE_PATH}/openapi.json", "openapi_json", as_json)
-    app.add_url_rule(f"{BASE_PATH}/openapi.yaml", "openapi_yaml", as_yaml)
 
 
 def _protect(response: Response) -> Response:

@@ -196,7 +196,7 @@ def _slice(query: dict[str, Any]) -> Slice:
     cursor = query.get("cursor")
     if cursor is None:
         return Slice(limit, query.get("offset", query.get("page_offset")) or 0)
-    if "offset" in request.args or "page_offset" in query:
+    if query.get("offset") or query.get("page_offset"):  # an offset of 0 skips nothing
         raise BadRequest("cursor: a page starts after a cursor or at an offset; leave one of the two out")
     return Slice(limit, by_cursor=True, start=cursors.read(cursor, query) if cursor else None)
 

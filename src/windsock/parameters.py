@@ -129,11 +129,16 @@ def _parameter(parameter: dict[str, Any]) -> Callable[[list[str]], Any]:
 
 
 def compile_parameters(operation: Operation) -> Callable[[dict[str, Any], Request], dict[str, Any]]:
-    """A function from the path's values and the request to the handler's keyword arguments."""
+    """A function from the path's values and the request to the handler's keyword arguments.
+
+    An empty value counts as none, as importers send it for what nobody filled in; `allowEmptyValue` gives it a meaning.
+    """
     query = {p["name"]: _parameter(p) for p in operation.parameters if p["in"] == "query"}
     path = {p["name"]: _parameter(p) for p in operation.parameters if p["in"] == "path"}
-    defaults = {p["name"]: p["schema"]["default"] for p in operation.parameters if "default" in p["schema"]}
+    defaults = {p["name"]: p["schema"]["default"] for p in operation.parameters
+                if "default" in p["schema"] and p["in"] == "query"}  # fmt: skip
     required = [p["name"] for p in operation.parameters if p["in"] == "query" and p.get("required")]
+    telling = {p["name"] for p in operation.parameters if p.get("allowEmptyValue")}
 
     strict = bool(path or query.keys() - {"fields"})  # Airflow ignores any parameter where it knows none
 
@@ -146,7 +151,7 @@ def compile_parameters(operation: Operation) -> Callable[[dict[str, Any], Reques
                 if name not in query and strict:
                     known = ", ".join(sorted(query)) or "none"
                     raise BadRequest(f"Query parameter {name!r} is unknown; this operation takes: {known}")
-                if name in query:
+                if name in query and (texts[-1] or len(texts) > 1 or name in telling):
                     found[name] = query[name](texts)
         for name in required:
             if name not in found:

@@ -31,10 +31,10 @@ def _signed(config: Config, fileloc: str | None) -> str:
 
 
 def file_of(token: str) -> str:
-    """The path in a file's token.
+    """The path in a file's token, or of the file that defines the DAG with this id, as version 2 of the API has it.
 
-    Raises NotFound for a token that this server did not sign and for a file without DAGs, PermissionDenied when the
-    caller lacks the operation's right on one of its DAGs: a file shows, and does, what all of them are.
+    Raises NotFound for what is neither, as for a DAG out of sight, and for a file without DAGs; PermissionDenied when
+    the caller lacks the operation's right on one of its DAGs: a file shows, and does, what all of them are.
     """
     fileloc = _path(token)
     inside = select(Dag.dag_id).where(Dag.fileloc == fileloc)
@@ -50,9 +50,9 @@ def _path(token: str) -> str:
     try:
         found = signing.serializer(context.config).loads(token)
     except BadData:
-        found = None
+        found = db.execute(access.scope(select(Dag.fileloc).where(Dag.dag_id == token), Dag)).scalar()
     if not isinstance(found, str) or _UNSTORABLE.search(found):
-        raise NotFound("This is no token of a file; take file_token from a DAG")
+        raise NotFound("This is neither a token of a file nor the id of a DAG; take file_token from a DAG")
     return found
 
 

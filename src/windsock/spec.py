@@ -15,6 +15,8 @@ from windsock.framework import resolve_refs
 _HERE = Path(__file__).parent
 #: Beside the package in a wheel, in `spec/` in a checkout.
 PATH = next(p for p in (_HERE / "v1.yaml", _HERE.parents[1] / "spec" / "v1.yaml") if p.exists())
+#: What every path of the document is below.
+BASE_PATH = "/api/v1"
 METHODS = ("get", "post", "put", "patch", "delete")
 COMPARISONS = ("=", ">=", "<=", ">", "<", "in", "not in", "like")
 

@@ -108,6 +108,20 @@ def test_a_token_of_no_file_finds_nothing(token, stored, client):
     assert_problem(client.get(url(token)), 404)
 
 
+def test_the_id_of_a_dag_leads_to_the_source_of_its_file(stored, add, client, as_user):
+    assert client.get(url(MINE)).get_data(as_text=True) == SOURCE
+    assert as_user(permissions=READER).get(url(MINE)).get_data(as_text=True) == SOURCE
+    add(f.dag(THEIRS))
+    assert_problem(as_user(permissions=READER).get(url(MINE)), 403, "DAGs.can_read")
+
+
+def test_the_id_of_a_dag_out_of_sight_is_as_good_as_none(stored, add, as_user):
+    add(f.dag(THEIRS, fileloc="/dags/theirs.py"))
+    hidden, unknown = (as_user(permissions=READER).get(url(name)) for name in (THEIRS, "nobody_s"))
+    assert hidden.status_code == unknown.status_code == 404
+    assert hidden.get_json()["detail"] == unknown.get_json()["detail"]
+
+
 def test_a_file_whose_text_is_not_stored_is_not_found(add, client):
     add(f.dag(MINE))
     assert_problem(client.get(url(SIGNER.dumps(f.FILE))), 404, "not stored")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from windsock.cli import config, db, demo, roles, serve, standalone, tokens, users, where
+from windsock.cli import config, db, demo, roles, serve, spec, standalone, tokens, users, where
 from windsock.cli.base import OneLineErrors, accept_config
 
 
@@ -23,5 +23,5 @@ def version() -> None:
 
 
 for _command in (standalone.standalone, serve.serve, db.db, users.users, roles.roles, tokens.tokens, config.config,
-                 demo.demo, where.where):  # fmt: skip
+                 demo.demo, spec.spec, where.where):  # fmt: skip
     main.add_command(_command)

@@ -32,6 +32,7 @@ auth_backends = airflow.api.auth.backend.basic_auth
 
 [webserver]
 secret_key = {secret_key}
+expose_config = non-sensitive-only
 """
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 def where(operation_id: str) -> None:
     """Print file and line of the handler, method and path, and the permissions of an operation."""
     from windsock import operations, spec
-    from windsock.app import BASE_PATH
 
     known = spec.operations()
     if operation_id not in known:
@@ -33,7 +32,7 @@ def where(operation_id: str) -> None:
     operation = known[operation_id]
     operations.handlers()  # refuses a document and rooms that do not agree
     click.echo(_place(operation))
-    click.echo(f"{operation.method.upper()} {BASE_PATH}{operation.path}")
+    click.echo(f"{operation.method.upper()} {spec.BASE_PATH}{operation.path}")
     click.echo(", ".join(map(str, operation.permissions)) or "public")
 
 

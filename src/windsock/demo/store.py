@@ -116,7 +116,8 @@ def add_datasets(world: World) -> None:
     world.add(dataset_alias_dataset, alias_id=1, dataset_id=4)
     march = datetime(2026, 3, 2, 2, 14, 28, 983102, timezone.utc)  # as in the document
     world.add(DatasetDagRunQueue, dataset_id=3, target_dag_id="refresh_features", created_at=march)
-    world.add(DatasetDagRunQueue, dataset_id=2, target_dag_id="publish_dashboard", created_at=world.ago(seconds=20))
+    for number, dag_id in ((2, "publish_dashboard"), (3, "publish_dashboard"), (1, "archive_raw_files")):
+        world.add(DatasetDagRunQueue, dataset_id=number, target_dag_id=dag_id, created_at=world.ago(seconds=20))
 
 
 def add_alias_events(world: World) -> None:
