@@ -8,7 +8,23 @@ from flask import Flask, Response, request
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from windsock import auth, db, errors, intake, limits, operations, pages, published, request_ids, routing, spec
+from windsock import (
+    auth,
+    db,
+    errors,
+    intake,
+    limits,
+    logs,
+    metrics,
+    observing,
+    operations,
+    pages,
+    published,
+    request_ids,
+    routing,
+    spec,
+    traces,
+)
 from windsock.config import Config
 from windsock.context import KEY, Context
 from windsock.crypto import Vault
@@ -33,6 +49,7 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     app.extensions[KEY] = Context(
         config, database or Database.from_config(config), Vault.from_config(config), auth.load(config)
     )
+    _observe(app, config)
     request_ids.register(app)
     intake.register(app, config)
     limits.register(app, config)
@@ -47,6 +64,13 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     _add_cors(app, config)
     _trust_proxies(app, config)
     return app
+
+
+def _observe(app: Flask, config: Config) -> None:
+    """Before all other hooks of requests, so that those of answers come last and see the whole."""
+    logs.setup(config)
+    observers = observing.register(app)
+    observers += filter(None, [traces.register(app, config), metrics.register(app, config), logs.observer(config)])
 
 
 def _add_operations(app: Flask) -> None:

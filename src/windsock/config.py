@@ -136,6 +136,17 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds between the heartbeats of the DAG processor, which is unhealthy after 2.1 times as many."),
     Setting("triggerer", "triggerer_health_check_threshold", "float", "30",
             "Seconds without a heartbeat after which the triggerer is unhealthy."),
+    Setting("logging", "logging_level", "str", "INFO",
+            "The least of `DEBUG`, `INFO`, `WARNING`, `ERROR` and `CRITICAL` that Windsock logs; see"
+            " [operating](operating.md).", old=(("core", "logging_level"),)),
+    Setting("windsock", "log_format", "str", "text", "`text`: lines for people; `json`: an object in each line."),
+    Setting("windsock", "access_log", "bool", "True", "Log a line, of level `INFO`, for each request."),
+    Setting("windsock", "metrics_token", "str", "",
+            "Serves `/metrics` to who sends this as a bearer token; needs `windsock[metrics]`. Empty: there are none.",
+            sensitive=True),
+    Setting("windsock", "traces_endpoint", "str", "",
+            "URL to which spans of OpenTelemetry are sent by OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`;"
+            " needs `windsock[otel]`. Empty: none are made.", sensitive=True),
     Setting("logging", "base_log_folder", "str", "{AIRFLOW_HOME}/logs",
             "Folder of the logs of task instances; see [logs](logs.md).", old=(("core", "base_log_folder"),)),
     Setting("logging", "log_filename_template", "str",

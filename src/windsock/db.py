@@ -46,6 +46,10 @@ class Database:
             replica = Replica(replica_engine(config), seconds)
         return cls(reading_engine(config), writing_engine(config), replica)
 
+    def sources(self) -> set[Source]:
+        """All that statements are sent to, each once."""
+        return {self.reading, self.writing} | ({self.replica.engine} if self.replica else set())
+
 
 # ---------------------------------------------------------------- reads
 def execute(statement: Executable, parameters: dict[str, Any] | None = None) -> Any:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -19,6 +19,8 @@ from windsock.waiting import threads
 if TYPE_CHECKING:
     from flask import Flask
 
+    from windsock.cli.serve import Listen
+
 log = logging.getLogger(__name__)
 
 #: Seconds that a worker has for the requests in its hands when it is to stop.
@@ -27,24 +29,10 @@ KILL_TIMEOUT = 10
 _OVERLAP = 1
 #: Connections of each worker, most of which are idle; granian's own limit is 1024 for all of them.
 _CONNECTIONS = 8192
+#: Granian's own records go where all others go.
+_LOGGING = {"loggers": {"_granian": {"level": "INFO", "handlers": [], "propagate": True}}}
 
 _prepared: list[Flask] = []
-
-
-class Listen(NamedTuple):
-    """Where the server listens and how wide it is: processes, and threads in each."""
-
-    host: str
-    port: int
-    workers: int
-    threads: int
-
-    @property
-    def url(self) -> str:
-        """The address for a client on this machine."""
-        # An address that is replaced, not one to listen on
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # nosec B104
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
 
 
 class Server(Granian):  # type: ignore[misc,valid-type]
@@ -64,6 +52,7 @@ class Server(Granian):  # type: ignore[misc,valid-type]
             respawn_interval=_OVERLAP,
             workers_kill_timeout=KILL_TIMEOUT,
             websockets=False,
+            log_dictconfig=_LOGGING,
         )
         self._build = build
         _prepared[:] = [build()]

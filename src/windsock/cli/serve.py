@@ -8,11 +8,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -22,7 +23,22 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from windsock.config import Config
-    from windsock.server import Listen
+
+
+class Listen(NamedTuple):
+    """Where the server listens and how wide it is: processes, and threads in each."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+
+    @property
+    def url(self) -> str:
+        """The address for a client on this machine."""
+        # An address that is replaced, not one to listen on
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # nosec B104
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
 
 
 def cores() -> int:
@@ -38,8 +54,6 @@ def cores() -> int:
 @with_config
 def serve(config: Config, host: str, port: int, workers: int | None, threads: int) -> None:
     """Serve the API of an existing metadata database under /api/v1."""
-    from windsock.server import Listen
-
     listen = Listen(host, port, workers or cores(), threads)
     check_port(listen)
     run(listen, _config_path())
@@ -71,21 +85,35 @@ def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | No
 
     Raises what keeps it from starting: ConfigError, SchemaError, DocumentError or a database error.
     """
-    if config_file:
-        os.environ["AIRFLOW_CONFIG"] = str(config_file)
-    os.environ["WINDSOCK_THREADS"] = str(listen.threads)
-    gc.disable()  # saves time while all of this is imported, and then `build` freezes it
-    try:
-        from windsock.server import Server
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # nosec B108
+    given = {"WINDSOCK_THREADS": str(listen.threads)}
+    given |= {"AIRFLOW_CONFIG": str(config_file)} if config_file else {}
+    with TemporaryDirectory(prefix="windsock-metrics-", dir=memory) as counts, _environment(given, counts):
+        gc.disable()  # saves time while all of this is imported, and then `build` freezes it
+        try:
+            from windsock.server import Server
 
-        server = Server(listen, _build)
+            server = Server(listen, _build)
+        finally:
+            gc.enable()
+        if ready:
+            forked = threading.Semaphore(0)
+            os.register_at_fork(after_in_parent=forked.release)
+            waiting = threading.Thread(target=_tell, args=(listen, forked, ready), daemon=True)
+            server.on_startup(waiting.start)
+        server.run()
+
+
+@contextmanager
+def _environment(given: dict[str, str], counts: str) -> Iterator[None]:
+    """What the workers read from variables; where the metrics of all of them meet, unless that is given already."""
+    before = dict(os.environ)
+    os.environ.update({"PROMETHEUS_MULTIPROC_DIR": counts} | before | given)
+    try:
+        yield
     finally:
-        gc.enable()
-    if ready:
-        forked = threading.Semaphore(0)
-        os.register_at_fork(after_in_parent=forked.release)
-        server.on_startup(lambda: threading.Thread(target=_tell, args=(listen, forked, ready), daemon=True).start())
-    server.run()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _build() -> Flask:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from windsock.cli.base import engine
-from windsock.cli.serve import check_port, run
+from windsock.cli.serve import Listen, check_port, run
 
 ADMIN = "admin"
 _CONFIG = "airflow.cfg"
@@ -49,8 +49,6 @@ expose_config = non-sensitive-only
 )
 def standalone(host: str, port: int, home: Path | None) -> None:
     """Serve a demo database, which is made on the first start, to the user `admin`."""
-    from windsock.server import Listen
-
     os.umask(0o077)  # what is made here and what SQLite makes later is for this user alone
     listen = Listen(host, port, workers=1, threads=4)
     check_port(listen)

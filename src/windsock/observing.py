@@ -1,0 +1,117 @@
+"""What one request has cost, and who is told of it when it is answered: the log, the metrics, the traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple, cast
+
+from flask import Flask, Response, g, has_app_context, request
+from sqlalchemy import Dialect, event
+
+from windsock.context import KEY, caller
+
+
+class Answered(NamedTuple):
+    """One request that was answered. Times are in seconds; of an answer in pieces, until its last one."""
+
+    request_id: str
+    operation: str  # the operationId, the name of another page, or `-` where no route was found
+    method: str
+    path: str  # as it was decoded, without the query, which may hold tokens
+    status: int
+    user: str | None
+    address: str | None
+    seconds: float
+    statements: int
+    database_seconds: float
+    span: Any = None  # of OpenTelemetry, where requests are traced
+
+    def members(self) -> dict[str, Any]:
+        """The same as members of a JSON object, with times in milliseconds."""
+        found = self._asdict()
+        del found["span"]
+        found["duration_ms"] = round(found.pop("seconds") * 1000, 3)
+        found["database_ms"] = round(found.pop("database_seconds") * 1000, 3)
+        return found
+
+
+Observer = Callable[[Answered], None]
+
+
+@dataclass(slots=True)
+class _Cost:
+    began: float
+    statements: int = 0
+    database_seconds: float = 0.0
+    span: Any = None
+
+
+def register(app: Flask) -> list[Observer]:
+    """Measure the requests of `app`. Who is put into the list that this returns is told of each."""
+    observers: list[Observer] = []
+    app.before_request(_begin)
+    app.after_request(lambda response: _end(response, observers))
+    for source in app.extensions[KEY].database.sources():
+        _watch(source.dialect)
+    return observers
+
+
+def _begin() -> None:
+    g.cost = _Cost(perf_counter())
+
+
+def _end(response: Response, observers: list[Observer]) -> Response:
+    cost, who = g.cost, caller()
+    user = who.username if who else None
+    asked = (g.request_id, operation_name(), request.method, request.path)
+    given = (response.status_code, user, request.remote_addr)
+
+    def tell() -> None:
+        spent = (perf_counter() - cost.began, cost.statements, cost.database_seconds, cost.span)
+        told = Answered(*asked, *given, *spent)
+        for observer in observers:
+            observer(told)
+
+    if response.is_streamed:
+        response.call_on_close(tell)
+    else:
+        tell()
+    return response
+
+
+def operation_name() -> str:
+    """What this request asked for: an operationId, the name of another page, or `-`."""
+    asked = g.get("operation")
+    return asked.id if asked else request.endpoint or "-"
+
+
+def timed(execute: Callable[..., None], *arguments: Any) -> bool:
+    """Execute a statement, and count it and its time for the request, if there is one. True, as events want it."""
+    cost = _cost()
+    if cost is None:
+        execute(*arguments)
+        return True
+    began = perf_counter()
+    try:
+        execute(*arguments)
+    finally:
+        cost.statements += 1
+        cost.database_seconds += perf_counter() - began
+    return True
+
+
+def _watch(dialect: Dialect) -> None:
+    """Time all statements of an engine, in the place of their execution.
+
+    SQLAlchemy's more usual events, around a statement, would lead each of them a longer way.
+    """
+    for name in ("do_execute", "do_execute_no_params", "do_executemany"):
+        event.listen(dialect, name, partial(timed, getattr(dialect, name)))
+
+
+def _cost() -> _Cost | None:
+    """That of this request; None for a statement outside of any."""
+    return cast("_Cost | None", g.get("cost")) if has_app_context() else None
