@@ -30,6 +30,7 @@ from windsock.context import KEY, Context
 from windsock.crypto import Vault
 from windsock.db import Database
 from windsock.framework import FlaskApi, OpenAPISpecification
+from windsock.idempotency import REPLAYED
 from windsock.spec import BASE_PATH
 from windsock.waiting import stream
 
@@ -93,7 +94,8 @@ def _add_cors(app: Flask, config: Config) -> None:
     if origins:
         methods = config.get_list("api", "access_control_allow_methods")
         headers = config.get_list("api", "access_control_allow_headers")
-        exposed = ["ETag", "Link", "WWW-Authenticate", "Allow", "Retry-After", "Preference-Applied", request_ids.HEADER]
+        exposed = ["ETag", "Link", "WWW-Authenticate", "Allow", "Retry-After", "Preference-Applied",
+                   REPLAYED, request_ids.HEADER]  # fmt: skip
         options: dict[str, Any] = {"expose_headers": exposed}
         options |= {"methods": methods} if methods else {}
         options |= {"allow_headers": headers} if headers else {}

@@ -186,6 +186,8 @@ SETTINGS: tuple[Setting, ...] = (
             'Further options of fsspec for the remote folder, as a JSON object such as `{"endpoint_url": "..."}`.',
             sensitive=True),
     Setting("windsock", "max_body_size", "int", "16777216", "Bytes of a request's body; a larger one is a 413."),
+    Setting("windsock", "idempotency_hours", "float", "24",
+            "Hours for which a request with the same `Idempotency-Key` gives what the first one has created."),
     Setting("windsock", "max_waiters", "int", "500",
             "Requests of each worker that may wait for runs at the same time; a further one is a 429."),
     Setting("windsock", "wait_heartbeat_sec", "float", "15",
@@ -421,7 +423,7 @@ class Config:
         if self._word("windsock", "count").lower() not in ("exact", "estimated", "none"):
             raise self._wrong("windsock", "count", "exact, estimated or none")
         positive = ("test_connection_timeout", "test_connection_concurrency", "read_your_writes_seconds")
-        for key in (*positive, "wait_heartbeat_sec"):
+        for key in (*positive, "wait_heartbeat_sec", "idempotency_hours"):
             if self.get_float("windsock", key) <= 0:
                 raise self._wrong("windsock", key, "more than 0")
         try:

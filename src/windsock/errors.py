@@ -27,6 +27,7 @@ NAMES = {
     412: "PreconditionFailed",
     413: "ContentTooLarge",
     415: "UnsupportedMediaType",
+    422: "UnprocessableContent",
     429: "TooManyRequests",
     503: "ServiceUnavailable",
 }
@@ -81,6 +82,10 @@ class ContentTooLarge(Problem):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The request body may have {limit} bytes; see [windsock] max_body_size")
+
+
+class UnprocessableContent(Problem):
+    status = 422
 
 
 class TooManyRequests(Problem):

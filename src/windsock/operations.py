@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.exc import DBAPIError
 
-from windsock import access, audit, bodies, db, etags, parameters, responses, spec
+from windsock import access, audit, bodies, db, etags, idempotency, parameters, responses, spec
 from windsock.context import context
 from windsock.framework import OpenAPIOperation, Resolver
 from windsock.spec import DocumentError, Operation
@@ -60,14 +60,18 @@ def envelope(operation: Operation, handler: Handler) -> Handler:
 
     A transaction that the database ended in favour of another one (a deadlock, say) is tried again from its start.
     """
-    condition = etags.compile_condition(operation)
+    condition, memory = etags.compile_condition(operation), idempotency.compile_memory(operation)
 
     def once(given: dict[str, Any]) -> Any:
         with db.transaction():
             if condition is not None:
                 condition(given)
+            if memory is not None and (earlier := memory.recall(given)) is not None:
+                return earlier
             result = handler(**deepcopy(given))
             audit.record(operation, {name: given[name] for name in operation.path_names}, given.get("body"))
+            if memory is not None:
+                memory.keep(given, result)
         return result
 
     def inside(**given: Any) -> Any:
