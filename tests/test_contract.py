@@ -17,6 +17,7 @@ import factories as f
 from clients import SETTINGS
 from problems import assert_problem
 from windsock import operations, rows, spec
+from windsock import statements as kept_statements
 from windsock.bodies import json_schema
 from windsock.config import Config
 from windsock.jsontext import to_json
@@ -395,3 +396,19 @@ def test_a_list_of_many_rows_takes_as_many_statements_as_a_list_of_one(rights, a
         made.add_number(number)
     session.commit()
     assert count() == single
+
+
+@pytest.mark.parametrize(
+    "rights",
+    [["DAGs.can_read", "DAG Runs.can_read"], ["DAG:etl.can_read", "DAG Run:etl.can_read", "DAG Runs.can_read"]],
+    ids=["rights on all DAGs", "rights on one DAG"],
+)
+def test_what_is_asked_again_by_somebody_else_compiles_no_statement(rights, as_user, session):
+    others = {str(p) for o in SERVED for p in o.permissions if p.resource not in ("DAGs", "DAG Runs")}
+    first, second = (as_user(permissions=[*others, *rights]) for _ in range(2))
+    made = world(session)
+    for operation in SERVED:
+        ask(first, operation, made.url(operation))
+        before = kept_statements.compiled()
+        ask(second, operation, made.url(operation))
+        assert kept_statements.compiled() == before, operation.id

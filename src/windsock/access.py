@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
 
 from flask import Request, g, request
-from sqlalchemy import ColumnElement, literal, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, Text, bindparam, literal, or_, select, true
 
 from windsock import db
 from windsock.accepting import preferred
@@ -17,7 +18,7 @@ from windsock.context import caller as current_caller
 from windsock.context import context
 from windsock.context import operation as current_operation
 from windsock.errors import PermissionDenied, Unauthenticated
-from windsock.grants import PER_DAG, Granted, dag_action, granted, readable, resources
+from windsock.grants import PER_DAG, Granted, dag_action, each, granted, readable, resources
 from windsock.spec import Operation
 from windsock.spec import Permission as Right
 
@@ -114,20 +115,38 @@ def _negotiate(operation: Operation) -> None:
 
 
 # ---------------------------------------------------------------- which DAGs
-def scope(statement: Any, model: type[Any], counting: bool = False) -> Any:
-    """Narrow a statement to the rows of DAGs that the caller may touch; rows that belong to no DAG stay.
+class Reach(Enum):
+    """How many of the DAGs whose rows are asked for the caller may touch."""
+
+    ALL, MANY, FEW = "all", "many", "few"
+
+
+def scope(statement: Any, model: type[Any]) -> Any:
+    """Narrow a statement to the rows of DAGs that the caller may touch; rows that belong to no DAG stay."""
+    return narrow(statement, model, reach(model))
+
+
+def reach(model: type[Any]) -> Reach:
+    """How far the caller reaches among the rows of a model: the part of `scope` that a statement is made for."""
+    if getattr(model, "dag_id", None) is None or touches_all():
+        return Reach.ALL
+    return Reach.FEW if _granted().few else Reach.MANY
+
+
+def narrow(statement: Any, model: type[Any], reach: Reach, counting: bool = False) -> Any:
+    """Narrow a statement as `scope` does, for all callers who reach so far.
 
     A count joins the ids of those DAGs. Anything else asks row by row, unless they are few: a page is full after some
     rows in its order.
     """
-    column = getattr(model, "dag_id", None)
-    if column is None or touches_all():
+    if reach is Reach.ALL:
         return statement
+    column: Any = model.dag_id
     if column.nullable:
-        return statement.where(or_(column.is_(None), touches(column)))
+        return statement.where(or_(column.is_(None), _within(column)))
     if counting:
-        return statement.where(column == _granted().column())
-    return statement.where(touches(column) if _granted().few else touches(column).is_(True))
+        return statement.where(column == each(_IDS))
+    return statement.where(_within(column) if reach is Reach.FEW else _within(column).is_(True))
 
 
 def touches_all() -> bool:
@@ -137,10 +156,13 @@ def touches_all() -> bool:
 
 
 def touches(column: Any) -> ColumnElement[bool]:
-    """Whether `column` is the id of a DAG that the caller may touch."""
-    if touches_all():
-        return true()
-    return column.in_(select(_granted().column()))
+    """Whether `column` is the id of a DAG that the caller may touch; one condition for all who may not touch all."""
+    return true() if touches_all() else _within(column)
+
+
+@lru_cache(64)
+def _within(column: Any) -> ColumnElement[bool]:
+    return column.in_(select(each(_IDS)))
 
 
 def _granted() -> Granted:
@@ -148,6 +170,10 @@ def _granted() -> Granted:
     if "granted" not in g:
         g.granted = granted(dag_action(current_operation()), cast(Caller, current_caller()).roles)
     return cast(Granted, g.granted)
+
+
+#: The ids of those DAGs, which the request has when a statement with them is sent.
+_IDS: BindParameter[Any] = bindparam("granted", type_=Text(), callable_=lambda: _granted().ids)
 
 
 def holds(column: Any, right: Right) -> ColumnElement[bool]:

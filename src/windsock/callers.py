@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from flask import g, request
-from sqlalchemy import BindParameter, ColumnElement, Row, Select, String, bindparam, exists, false, select
+from sqlalchemy import BindParameter, ColumnElement, Integer, Select, String, bindparam, exists, false, select
 
 from windsock import db
-from windsock.context import context
+from windsock.context import caller, context
 from windsock.context import operation as current_operation
 from windsock.grants import dag_action, dag_names, held, roles_named, roles_of
 from windsock.models import Role, User, user_role
-from windsock.replica import watch
+from windsock.replica import Watched, watch
 from windsock.spec import Operation
 from windsock.spec import Permission as Right
+from windsock.statements import Make, Row
 
 ANY = "~"
 
@@ -45,48 +46,44 @@ class Caller:
         return Right(action, resource) in self.rights
 
 
+#: The roles of whoever is a user: one text for all of them.
+_MY_ROLES = roles_of(bindparam("caller_id", type_=Integer(), callable_=lambda: cast(Caller, caller()).id))
+_NAMES: BindParameter[Any] = bindparam("role_names", expanding=True)
+_USER = (User.id, User.username, User.password, User.active, User.first_name, User.last_name, User.last_login)
+
+
 def find_caller(condition: ColumnElement[bool], **parameters: Any) -> Caller | None:
     """The user that meets `condition` on `ab_user`, with the rights that matter here, in one statement.
 
-    A back end that makes its condition once, with `bindparam`, and gives the values here saves building SQL each time.
+    A back end makes its condition once, with `bindparam`, and gives the values here.
     """
-    seconds = _watched_seconds()
-    rows = _rows(_user_statement(current_operation(), condition, seconds), parameters, seconds > 0)
+    rows = _rows(_user_statement, condition, parameters)
     if not rows:
         return None
-    first = rows[0]
-    same = [row for row in rows if row.id == first.id]
-    name = f"{first.first_name} {first.last_name}"
-    known = (first.id, first.username, first.password, bool(first.active), name, _rights(same), bool(first.some_dag))
-    again = partial(find_caller, condition, **parameters)
-    return Caller(*known, first.last_login, roles_of(first.id), again=again)
+    _, _, some_dag, number, username, password, active, first_name, last_name, last_login, *_ = rows[0]
+    rights = _rights(row for row in rows if row[3] == number)
+    known = (number, username, password, bool(active), f"{first_name} {last_name}", rights, bool(some_dag))
+    return Caller(*known, last_login, _MY_ROLES, again=partial(find_caller, condition, **parameters))
 
 
 def find_by_roles(username: str, display_name: str, names: Iterable[str]) -> Caller | None:
     """Somebody who is no user of the database but has the roles with these names; None if no such role exists."""
     given = sorted(set(names))
-    seconds = _watched_seconds()
-    parameters = {"role_names": given, "owner": username} if seconds else {"role_names": given}
-    rows = _rows(_roles_statement(current_operation(), seconds), parameters, seconds > 0)
+    rows = _rows(_roles_statement, _NAMES, {"role_names": given, "owner": username})
     if not rows:
         return None
-    some_dag = bool(rows[0].some_dag)
-    known = (None, username, None, True, display_name, _rights(rows), some_dag)
+    known = (None, username, None, True, display_name, _rights(rows), bool(rows[0][2]))
     again = partial(find_by_roles, username, display_name, given)
     return Caller(*known, None, roles_named(tuple(given)), again=again)
 
 
-def _watched_seconds() -> float:
-    """The seconds that a replica wants to know about; 0 where there is none."""
+def _rows(make: Make, condition: Any, parameters: dict[str, Any]) -> list[Row]:
+    """The rows of a caller, each with action, resource and `some_dag`; what a replica wants to know stays in `g`."""
     replica = context.database.replica
-    return replica.seconds if replica else 0
-
-
-def _rows(statement: Select[Any], parameters: dict[str, Any], watched: bool) -> list[Row[Any]]:
-    """The rows of a caller; what a replica wants to know of them stays with the request."""
-    rows = db.fresh_rows(statement, {"dag_id": dag_id() or ANY, **parameters})
-    if watched:
-        g.watched = rows[0] if rows else None
+    shape = (current_operation(), condition, replica.seconds if replica else 0)
+    rows = db.fresh_rows(make, *shape, values={"dag_id": dag_id() or ANY, **parameters})
+    if replica:
+        g.watched = Watched(*rows[0][-len(Watched._fields) :]) if rows else None
     return rows
 
 
@@ -101,29 +98,25 @@ def dag_right_alone(operation: Operation) -> bool:
     return {right.resource for right in operation.permissions} == {"DAGs"}
 
 
-def _rights(rows: Iterable[Row[Any]]) -> frozenset[Right]:
-    return frozenset(Right(row.action, row.resource) for row in rows if row.action)
+def _rights(rows: Iterable[Row]) -> frozenset[Right]:
+    return frozenset(Right(action, resource) for action, resource, *_ in rows if action)
 
 
-@lru_cache(1024)
 def _user_statement(operation: Operation, condition: ColumnElement[bool], seconds: float) -> Select[Any]:
     """User, and one row for each right of theirs that the operation names (outer join: a user without any stays)."""
     right = held(operation)
-    user = (User.id, User.username, User.password, User.active, User.first_name, User.last_name, User.last_login)
     watched = watch(User.username, seconds) if seconds else ()
     return (
-        select(*user, right.c.action, right.c.resource, _some_dag(operation, roles_of(User.id)), *watched)
+        select(right.c.action, right.c.resource, _some_dag(operation, roles_of(User.id)), *_USER, *watched)
         .outerjoin(user_role, user_role.c.user_id == User.id)
         .outerjoin(right, right.c.role_id == user_role.c.role_id)
         .where(condition)
     )
 
 
-@lru_cache(256)
-def _roles_statement(operation: Operation, seconds: float) -> Select[Any]:
+def _roles_statement(operation: Operation, names: BindParameter[Any], seconds: float) -> Select[Any]:
     right = held(operation)
     watched = watch(bindparam("owner", type_=String), seconds) if seconds else ()
-    names: BindParameter[Any] = bindparam("role_names", expanding=True)
     return (
         select(right.c.action, right.c.resource, _some_dag(operation, roles_named(names)), *watched)
         .select_from(Role)

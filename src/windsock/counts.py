@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from windsock import db
 from windsock.context import context
+from windsock.filters import Rows
 
 WAYS = ("exact", "estimated", "none")
 #: Where there is no planner to ask (SQLite), an estimate counts up to so many rows.
@@ -40,29 +41,36 @@ def _applied(preferred: str) -> Any:
     return header
 
 
-def exact(statement: Select[Any]) -> int:
-    """The number of rows of a statement."""
-    counted = statement.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
-    return int(db.execute(counted).scalar_one())
+def exact(of: Rows, values: dict[str, Any]) -> int:
+    """The number of rows; `values` are those of the filters."""
+    return int(db.rows(_all, of, values=values)[0][0])
 
 
-def up_to(bound: int, statement: Select[Any]) -> int:
-    """The number of rows of a statement, or `bound` if there are more."""
-    return exact(select(_ones(statement).limit(bound).subquery()))
+def up_to(bound: int, of: Rows, values: dict[str, Any]) -> int:
+    """The number of rows, or `bound` if there are more."""
+    return int(db.rows(_some, of, bound, values=values)[0][0])
 
 
-def estimated(statement: Select[Any]) -> int:
+def estimated(of: Rows, values: dict[str, Any]) -> int:
     """What the planner of PostgreSQL expects; SQLite, which has no such thing, counts up to BOUND."""
     if context.database.reading.dialect.name != "postgresql":
-        return up_to(BOUND, statement)
-    found = db.execute(_Explained(_ones(statement))).scalar_one()
+        return up_to(BOUND, of, values)
+    found = db.execute(_Explained(_ones(of)), values).scalar_one()
     plan = orjson.loads(found) if isinstance(found, str) else found
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
-def _ones(statement: Select[Any]) -> Select[Any]:
+def _all(of: Rows) -> Select[Any]:
+    return of.countable().order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
+
+
+def _some(of: Rows, bound: int) -> Select[Any]:
+    return select(func.count()).select_from(_ones(of).limit(bound).subquery())
+
+
+def _ones(of: Rows) -> Select[Any]:
     one: ColumnElement[int] = literal_column("1").label("one")
-    return statement.order_by(None).with_only_columns(one, maintain_column_froms=True)
+    return of.countable().order_by(None).with_only_columns(one, maintain_column_froms=True)
 
 
 class _Explained(Executable, ClauseElement):

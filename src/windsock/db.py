@@ -6,22 +6,23 @@ transaction, and its reads see what it wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, cast
 
 from flask import Flask, g
-from sqlalchemy import Connection, Engine, Executable, Row
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from windsock import outages
+from windsock import outages, statements
 from windsock.config import Config
 from windsock.context import context
 from windsock.context import operation as current_operation
 from windsock.engines import PATIENCE, reading_engine, replica_engine, writing_engine
 from windsock.replica import Replica
+from windsock.statements import Make, Row
 
 #: Milliseconds that a change waits for a lock when it may as well be left out.
 _BRIEF = 500
@@ -54,24 +55,37 @@ class Database:
 # ---------------------------------------------------------------- reads
 def execute(statement: Executable, parameters: dict[str, Any] | None = None) -> Any:
     """The CursorResult of a statement on this request's connection, which is taken from the pool at the first one."""
+    return _answer(lambda connection: connection.execute(statement, parameters))
+
+
+def rows(make: Make, *shape: Hashable, values: Mapping[str, Any]) -> list[Row]:
+    """All rows of the statement `make(*shape)`, which is made and compiled once; `values` are those of its parameters.
+
+    `make` may depend on nothing but its arguments.
+    """
+    return cast("list[Row]", _answer(lambda connection: statements.rows(connection, make, shape, values)))
+
+
+def fresh_rows(make: Make, *shape: Hashable, values: Mapping[str, Any]) -> list[Row]:
+    """As `rows`, for a statement about rights, which the primary answers for as long as it can be reached."""
+    if not g.get("on_replica"):
+        return rows(make, *shape, values=values)
+    _turn(to_replica="turned" in g or bool(cast(Replica, context.database.replica).primary_resting))
+    found = rows(make, *shape, values=values)
+    _turn(to_replica=True)
+    return found
+
+
+def _answer(ask: Callable[[Connection], Any]) -> Any:
+    """What a connection answers; another one is asked when this one has failed for a reason of its own."""
     if "session" in g:
-        return session().connection().execute(statement, parameters)
+        return ask(session().connection())
     while True:
         try:
-            return _reader().execute(statement, parameters)
+            return ask(_reader())
         except SQLAlchemyError as error:
             if not (_reconnect(error) or _turn_away(error)):
                 raise
-
-
-def fresh_rows(statement: Executable, parameters: dict[str, Any] | None = None) -> list[Row[Any]]:
-    """All rows of a statement about rights, which the primary answers for as long as it can be reached."""
-    if not g.get("on_replica"):
-        return list(execute(statement, parameters).all())
-    _turn(to_replica="turned" in g or bool(cast(Replica, context.database.replica).primary_resting))
-    rows = list(execute(statement, parameters).all())
-    _turn(to_replica=True)
-    return rows
 
 
 def may_use_replica() -> None:

@@ -93,17 +93,17 @@ class Granted(NamedTuple):
     ids: str
     few: bool
 
-    def column(self) -> ColumnElement[str]:
-        """The ids as the column of a table; the SQL is the same whatever they are."""
-        return _Each(self.ids).table_valued("value").c.value
+
+def each(ids: ColumnElement[str]) -> ColumnElement[str]:
+    """The ids as the column of a table."""
+    return _Each(ids).table_valued("value").c.value
 
 
 def granted(action: str, roles: Select[Any]) -> Granted:
     """The DAGs on which the roles hold `action` by a right of its own, and the sub-DAGs of those; in one statement."""
-    return _granted(*db.fresh_rows(_everything(action, roles))[0])
+    return _granted(*db.fresh_rows(_everything, action, roles, values={})[0])
 
 
-@lru_cache(128)
 def _everything(action: str, roles: Select[Any]) -> Select[Any]:
     """The names of all that the roles may do `action` on, and as such names their sub-DAGs.
 

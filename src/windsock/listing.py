@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from flask import Response, after_this_request, request
-from sqlalchemy import ColumnElement, Select, or_
+from sqlalchemy import ColumnElement
 from werkzeug.urls import iri_to_uri
 
-from windsock import access, counts, cursors
-from windsock.callers import ANY
+from windsock import access, counts, cursors, db
 from windsock.context import context
 from windsock.context import operation as current
 from windsock.cursors import Position
 from windsock.errors import BadRequest
-from windsock.ordering import Key, after, leads_index, order_of
+from windsock.filters import Rows, Sorting, wanted
+from windsock.ordering import Key, after, bounds, order_of
 from windsock.plans import Plan, plan_of
 from windsock.rows import RowSchema, chosen, narrowed
-from windsock.spec import Filter
 
-_COMPARE = {"=": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-#: The longest text that any column holds which a pattern may be for; SQLite fails at 50,000 bytes.
-_LONGEST_PATTERN = 3000
 _COUNTS = {"exact": counts.exact, "estimated": counts.estimated}
 #: So many rows are sorted sooner than others are read in their order.
 _FEW = 5000
@@ -45,55 +40,51 @@ class Slice(NamedTuple):
         return self.start.passed if self.start else self.offset
 
 
-def page(statement: Select[Any], schema: RowSchema, query: dict[str, Any]) -> dict[str, Any]:
-    """The page of `select(model)` that `query` (the handler's keyword arguments) asks for.
+def page(schema: RowSchema, query: dict[str, Any], *conditions: ColumnElement[bool], **values: Any) -> dict[str, Any]:
+    """The page of the rows of a schema's model that `query` (the handler's keyword arguments) asks for.
 
     Filters are those that the document declares with `x-filter`; path values narrow the attribute of the same member
     unless they are `~`; `total_entries` is of what the caller may read, and `counts.way` tells how it was found.
+    Further conditions are made once for all requests; `values` are those of their parameters.
     """
     plan = plan_of(schema, chosen(schema, query.get("fields")))
-    wanted, sorted_by = _wanted(query), _sorted_by(query)
-    names = [which.field for which, _ in wanted]
-    statement = statement.where(*(condition(plan, which, value) for which, value in wanted))
-    part, way = _slice(query), counts.way()
-    order = _order(plan, query, part)
-    countable = plan.join_for(access.scope(statement, schema.model, counting=True), names)
-    few = _few(plan, wanted, countable)
-    rows = _rows(plan.join(statement, [*names, *sorted_by]), order, part, (plan, few is not None))
-    total = _total(part, len(rows), way, lambda: _COUNTS[way](countable) if few is None else few)
+    asked, given = wanted(query)
+    values |= given
+    member, part, way = _sorted_by(query), _slice(query), counts.way()
+    keys = _keys(plan, query, part)
+    of = Rows(plan, conditions, asked, access.reach(schema.model))
+    few = _few(of, values)
+    rows = _rows(of, Sorting(keys, member, part.by_cursor, few is not None), part, values)
+    total = _total(part, len(rows), way, lambda: _COUNTS[way](of, values) if few is None else few)
     if len(rows) > part.limit:
         last = rows[part.limit - 1][len(plan.columns) :]
         _announce_next(part, query, Position(list(last), part.passed + part.limit, {way: total}))
     return {schema.plural: plan.items(rows[: part.limit]), "total_entries": total}
 
 
-def _few(plan: Plan, wanted: list[tuple[Filter, Any]], countable: Select[Any]) -> int | None:
+def _few(of: Rows, values: dict[str, Any]) -> int | None:
     """How many rows there are, if an index finds them and they are few among very many (PostgreSQL).
 
     Its planner then takes them for evenly spread, reads all others in the order of the page and finds too little.
     """
-    if not plan.schema.sparse or context.database.reading.dialect.name != "postgresql":
+    if not of.plan.schema.sparse or context.database.reading.dialect.name != "postgresql" or not of.indexed:
         return None
-    if not any(which.comparison in ("=", "in") and leads_index(plan.column(which.field)) for which, _ in wanted):
-        return None
-    found = counts.up_to(_FEW, countable)
+    found = counts.up_to(_FEW, of, values)
     return found if found < _FEW else None
 
 
-def _rows(statement: Select[Any], order: tuple[Key, ...], part: Slice, of: tuple[Plan, bool]) -> list[Any]:
+def _rows(of: Rows, sorting: Sorting, part: Slice, values: dict[str, Any]) -> list[Any]:
     """The rows of a page and the first of the next, if there is one; for a cursor, with the values they are sorted by.
 
     Starting after a row costs the same wherever it is; skipping rows means reading them.
     """
-    plan, few = of
-    also = [key.column for key in order] if part.by_cursor else []
-    sorting = [order[0].unindexed(), *order[1:]] if few else order
-    found = access.scope(statement, plan.model).order_by(*(key.clause for key in sorting))
     if part.start is None:
-        return list(plan.rows(found.limit(part.limit + 1).offset(part.offset), also))
+        given = {**values, "page_rows": part.limit + 1, "page_start": part.offset}
+        return db.rows(Rows.page, of, sorting, None, values=given)
     rows: list[Any] = []
-    for stretch in after(order, part.start.values):
-        rows += plan.rows(found.where(stretch).limit(part.limit + 1 - len(rows)), also)
+    for stretch in after(sorting.keys, part.start.values[0] is None):
+        given = {**values, **bounds(part.start.values), "page_rows": part.limit + 1 - len(rows)}
+        rows += db.rows(Rows.page, of, sorting, stretch, values=given)
         if len(rows) > part.limit:
             break
     return rows
@@ -118,46 +109,15 @@ def _total(part: Slice, rows: int, way: str, count: Callable[[], int]) -> int:
     return found if way == "exact" else min(found, seen)
 
 
-def _wanted(query: dict[str, Any]) -> list[tuple[Filter, Any]]:
-    wanted = [(f, query[name]) for name, f in current().filters.items() if query.get(name) not in (None, [])]
-    wanted += [(Filter(n, "="), query[n]) for n in current().path_names if query.get(n, ANY) != ANY]
-    return wanted
+def _sorted_by(query: dict[str, Any]) -> str | None:
+    return None if query.get("order_by") is None else _sortable(query["order_by"])
 
 
-def condition(plan: Plan, wanted: Filter, value: Any) -> ColumnElement[bool]:
-    """The SQL condition for one filter and its value."""
-    to_many = plan.related(wanted.field)
-    if to_many:
-        relationship, column = to_many
-        return relationship.any(column.in_(value))
-    column = plan.column(wanted.field)
-    if wanted.comparison in ("in", "not in"):
-        return _among(column, value.split(",") if isinstance(value, str) else value, wanted.comparison == "in")
-    if wanted.comparison == "like":
-        if len(value) > _LONGEST_PATTERN:
-            raise BadRequest(f"A pattern has {len(value)} characters; it may have {_LONGEST_PATTERN}")
-        return column.ilike(f"%{value}%")
-    return _COMPARE[wanted.comparison](column, value)
-
-
-def _among(column: Any, values: Iterable[Any], included: bool) -> ColumnElement[bool]:
-    """IN, where None, and for states the word `none`, stands for rows that hold no value."""
-    values = list(values)
-    nothing = (None, "none") if column.key == "state" else (None,)
-    known = [v for v in values if v not in nothing]
-    found = column.in_(known) if len(known) == len(values) else or_(column.in_(known), column.is_(None))
-    return found if included else ~found
-
-
-def _sorted_by(query: dict[str, Any]) -> list[str]:
-    return [] if query.get("order_by") is None else [_sortable(query["order_by"])]
-
-
-def _order(plan: Plan, query: dict[str, Any], part: Slice) -> tuple[Key, ...]:
-    order = order_of(plan, query.get("order_by"))
-    if part.by_cursor and not all(key.short for key in order):
+def _keys(plan: Plan, query: dict[str, Any], part: Slice) -> tuple[Key, ...]:
+    keys = order_of(plan, query.get("order_by"))
+    if part.by_cursor and not all(key.short for key in keys):
         raise BadRequest(f"cursor: order_by={query['order_by']} has none, as its values may be long; use offset")
-    return order
+    return keys
 
 
 def slice_of(items: list[dict[str, Any]], plural: str, query: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -13,9 +14,9 @@ from sqlalchemy import (
     Integer,
     String,
     and_,
+    bindparam,
     func,
     inspect,
-    literal,
     or_,
     tuple_,
 )
@@ -56,7 +57,12 @@ class Key(NamedTuple):
 
 def order_of(plan: Plan, wanted: str | None) -> tuple[Key, ...]:
     """The order that `order_by` names, else the schema's own; in both, the primary key decides between equals."""
-    keys = [] if wanted is None else [_key(plan.column(wanted.lstrip("-")), wanted.startswith("-"))]
+    return _order(plan, wanted, context.database.reading.dialect.name == "postgresql")
+
+
+@lru_cache(512)
+def _order(plan: Plan, wanted: str | None, high: bool) -> tuple[Key, ...]:
+    keys = [] if wanted is None else [_key(plan.column(wanted.lstrip("-")), wanted.startswith("-"), high)]
     names = list(plan.schema.order) if wanted is None else []
     names += [column.name for column in inspect(plan.model).primary_key]
     stored = {key.column.property.columns[0] for key in keys}
@@ -72,41 +78,51 @@ def leads_index(column: Any) -> bool:
     return any(index.columns[0] is stored for index in stored.table.indexes)
 
 
-def _key(column: Any, descending: bool) -> Key:
-    """Nulls sort as the lowest value on every database, unless that would keep an index from giving the order."""
+def _key(column: Any, descending: bool, high: bool) -> Key:
+    """Nulls sort as the lowest value on every database, unless that would keep an index from giving the order.
+
+    `high` says that the database itself sorts them as the highest.
+    """
     stored = column.property.columns[0]
     if not stored.nullable:
         return Key(column, descending)
     low = "last" if descending else "first"
     if not leads_index(column):
         return Key(column, descending, low, said=True)
-    high = "first" if descending else "last"
-    return Key(column, descending, high if context.database.reading.dialect.name == "postgresql" else low)
+    return Key(column, descending, ("first" if descending else "last") if high else low)
 
 
-def after(keys: Sequence[Key], values: Sequence[Any]) -> list[ColumnElement[bool]]:
-    """Conditions for the rows after the one with these values, each one range of the order, in the order's sequence.
+@lru_cache(512)
+def after(keys: tuple[Key, ...], null: bool) -> tuple[ColumnElement[bool], ...]:
+    """Conditions for the rows after another one, each one range of the order, in the order's sequence.
 
-    They are several where nulls stand apart: a single condition with OR would keep an index from being used. Keys
-    after the first are ascending and never null.
+    That row's values of the keys are bound as `bounds` names them; `null` says that it has none of the first key. The
+    conditions are several where nulls stand apart: a single one with OR would keep an index from being used. Keys after
+    the first are ascending and never null.
     """
-    first, value = keys[0], values[0]
+    first = keys[0]
     if not first.descending and first.nulls is None:
-        return [_greater(keys, values)]
-    column = first.column
-    behind = _greater(keys[1:], values[1:]) if len(keys) > 1 else None
-    if value is None:
-        found = [column.is_(None) if behind is None else and_(column.is_(None), behind)]
-        return [*found, column.is_not(None)] if first.nulls == "first" else found
-    bound = literal(value, column.type)
+        return (_greater(keys, 0),)
+    column, behind = first.column, _greater(keys, 1) if len(keys) > 1 else None
+    if null:
+        found = (column.is_(None) if behind is None else and_(column.is_(None), behind),)
+        return (*found, column.is_not(None)) if first.nulls == "first" else found
+    bound = _bound(keys, 0)
     further, reached = (column < bound, column <= bound) if first.descending else (column > bound, column >= bound)
-    found = [further if behind is None else and_(reached, or_(further, behind))]  # `reached` is for an index
-    return [*found, column.is_(None)] if first.nulls == "last" else found
+    found = (further if behind is None else and_(reached, or_(further, behind)),)  # `reached` is for an index
+    return (*found, column.is_(None)) if first.nulls == "last" else found
 
 
-def _greater(keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:
-    columns = [key.column for key in keys]
-    bounds = [literal(value, column.type) for column, value in zip(columns, values, strict=True)]
-    if len(columns) == 1:
-        return columns[0] > bounds[0]
-    return tuple_(*columns) > tuple_(*bounds)
+def bounds(values: Sequence[Any]) -> dict[str, Any]:
+    """The parameters of the conditions of `after`."""
+    return {f"after_{number}": value for number, value in enumerate(values)}
+
+
+def _bound(keys: tuple[Key, ...], number: int) -> ColumnElement[Any]:
+    return bindparam(f"after_{number}", type_=keys[number].column.type)
+
+
+def _greater(keys: tuple[Key, ...], begin: int) -> ColumnElement[bool]:
+    columns = [key.column for key in keys[begin:]]
+    limits = [_bound(keys, number) for number in range(begin, len(keys))]
+    return columns[0] > limits[0] if len(columns) == 1 else tuple_(*columns) > tuple_(*limits)

@@ -12,7 +12,7 @@ from functools import cache, lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import fields
-from sqlalchemy import ColumnElement, Select, inspect, select
+from sqlalchemy import ColumnElement, Select, bindparam, inspect, select
 from sqlalchemy.orm import aliased
 
 from windsock import access, db
@@ -126,11 +126,11 @@ class Plan:
 
     def fetch(self, statement: Select[Any]) -> list[dict[str, Any]]:
         """Run a joined `select(model)...` for this plan's columns; one more statement for each to-many member."""
-        return self.items(self.rows(statement))
+        return self.items(db.execute(self.selected(statement)).all())
 
-    def rows(self, statement: Select[Any], also: Iterable[Any] = ()) -> Sequence[Any]:
-        """Run a joined `select(model)...` for this plan's columns, and behind them for further ones."""
-        return db.execute(statement.with_only_columns(*self.columns, *also, maintain_column_froms=True)).all()
+    def selected(self, statement: Select[Any], also: Iterable[Any] = ()) -> Select[Any]:
+        """A joined `select(model)...` for this plan's columns, and behind them for further ones."""
+        return statement.with_only_columns(*self.columns, *also, maintain_column_froms=True)
 
     def items(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """What rows look like to a client; one statement for each to-many member."""
@@ -144,15 +144,19 @@ class Plan:
 
     def children(self, relationship: Any, keys: Sequence[Any]) -> dict[Any, list[dict[str, Any]]]:
         """Dumped rows at the other end of a to-many relationship, by the parent's primary key."""
+        found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+        reach = access.reach(self.model)
+        for row in db.rows(Plan._below, self, relationship, reach, values={"parents": list(keys)}):
+            found[row[-1]].append(self.build(row))
+        return found
+
+    def _below(self, relationship: Any, reach: access.Reach) -> Select[Any]:
         parent = relationship.class_
         key = getattr(parent, inspect(parent).primary_key[0].name)
         order = [getattr(self.model, c.name) for c in inspect(self.model).primary_key]
         statement = self._outer(select(*self.columns, key).select_from(parent).join(relationship), self._used)
-        statement = access.scope(statement, self.model).where(key.in_(keys)).order_by(*order)
-        found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-        for row in db.execute(statement):
-            found[row[-1]].append(self.build(row))
-        return found
+        of = key.in_(bindparam("parents", expanding=True))
+        return access.narrow(statement, self.model, reach).where(of).order_by(*order)
 
     def _source(self, schema: RowSchema, prefix: str, only: Iterable[str] | None = None) -> str:
         """The text of a dict display over the row `r`; only schema keys, as literals, and indexes go into it."""

@@ -43,6 +43,13 @@ def watch(username: Any, seconds: float) -> list[ColumnElement[Any]]:
     return [_END.label("position"), changed.label("changed")]
 
 
+class Watched(NamedTuple):
+    """What `watch` found: where the primary's log ends, and whether the caller has changed anything just now."""
+
+    position: str
+    changed: bool
+
+
 class Mark(NamedTuple):
     """The end of the primary's log, and when it was there (seconds, monotonic)."""
 
@@ -93,9 +100,9 @@ class Replica:
         self.resting.begin(cause)
         self._complete = _NEVER
 
-    def serves(self, caller: Any) -> bool:
-        """Whether a caller, by the row with the columns of `watch`, may read from the replica now."""
-        return not caller.changed and not self.resting and self._current(caller.position)
+    def serves(self, watched: Watched) -> bool:
+        """Whether the caller of whom this was found may read from the replica now."""
+        return not watched.changed and not self.resting and self._current(watched.position)
 
     def _current(self, position: str) -> bool:
         """Whether all that the replica may lack is younger than half of the seconds; asks it now and then."""

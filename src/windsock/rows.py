@@ -7,14 +7,14 @@ from typing import Any, ClassVar, TypeVar
 
 from marshmallow import Schema, fields
 from marshmallow import missing as missing_
-from sqlalchemy import Select, inspect, select
+from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from windsock import access, db
 from windsock.errors import AlreadyExists, BadRequest, NotFound
 from windsock.jsontext import to_json
-from windsock.plans import Derived, Hidden, Timestamp, plan_of
+from windsock.plans import Derived, Hidden, Plan, Timestamp, plan_of
 
 __all__ = [
     "Derived", "Hidden", "RowSchema", "Timestamp", "also", "chosen", "missing", "narrowed", "one", "plan_of", "read",
@@ -68,8 +68,23 @@ def _known(names: Iterable[str], known: Iterable[str]) -> frozenset[str]:
 
 
 def read(schema: RowSchema, only: Iterable[str] | None = None, **keys: Any) -> dict[str, Any]:
-    """The one row whose attributes equal `keys`, dumped. Raises NotFound when it is not there or out of scope."""
-    return one(select(schema.model).filter_by(**keys), schema, only, **keys)
+    """The one row whose attributes equal `keys`, dumped; the first, if they are not all of the primary key.
+
+    Raises NotFound when it is not there or out of scope.
+    """
+    plan = plan_of(schema, chosen(schema, only))
+    found = db.rows(_one, plan, tuple(keys), access.reach(schema.model), values=keys)
+    if not found:
+        raise missing(schema.model, keys)
+    return plan.items(found)[0]
+
+
+def _one(plan: Plan, names: tuple[str, ...], reach: access.Reach) -> Select[Any]:
+    found = plan.join(select(plan.model).filter_by(**{name: bindparam(name) for name in names}))
+    further = [column for column in inspect(plan.model).primary_key if column.name not in names]
+    if len(further) < len(inspect(plan.model).primary_key):
+        found = found.order_by(*further)
+    return plan.selected(access.narrow(found, plan.model, reach).limit(1))
 
 
 def one(statement: Select[Any], schema: RowSchema, only: Iterable[str] | None = None, **keys: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
 
 from windsock.context import context
 from windsock.crypto import MASK
@@ -87,7 +86,7 @@ connection_item_schema, connection_schema = ConnectionItemSchema(), ConnectionSc
 
 def get_connections(**query: Any) -> dict[str, Any]:
     """List connections."""
-    return page(select(Connection), connection_item_schema, query)
+    return page(connection_item_schema, query)
 
 
 def get_connection(connection_id: str, fields: list[str] | None = None) -> dict[str, Any]:

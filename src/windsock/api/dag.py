@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 from marshmallow import fields
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy import update as sql_update
 
 from windsock import db, sources
@@ -96,16 +96,13 @@ class DagDetailRowSchema(DagSchema):
 _CHANGES = "is_paused"
 dag_schema = DagSchema(dump_only=DagSchema._declared_fields.keys() - {_CHANGES})
 dag_detail_row_schema = DagDetailRowSchema()
+#: What a list of DAGs has: sub-DAGs never, and those whose file is gone unless `only_active`.
+_LISTED = {False: (no_subdag := Dag.is_subdag.is_not(True),), True: (no_subdag, Dag.is_active.is_(True))}
 
 
 def get_dags(only_active: bool = True, **query: Any) -> dict[str, Any]:
     """List DAGs without sub-DAGs; `only_active=false` includes those whose file is gone."""
-    return page(_listed(only_active), dag_schema, query)
-
-
-def _listed(only_active: bool) -> Select[Any]:
-    statement = select(Dag).where(Dag.is_subdag.is_not(True))
-    return statement.where(Dag.is_active.is_(True)) if only_active else statement
+    return page(dag_schema, query, *_LISTED[only_active])
 
 
 def get_dag(dag_id: str, fields: list[str] | None = None) -> dict[str, Any]:
@@ -150,7 +147,7 @@ def patch_dags(
         if name != _CHANGES:
             raise BadRequest(f"Member {name!r} cannot be changed; only {_CHANGES!r} can")
     pattern = None if dag_id_pattern == ANY else dag_id_pattern
-    found = page(_listed(only_active), dag_schema, {**query, "dag_id_pattern": pattern})
+    found = page(dag_schema, {**query, "dag_id_pattern": pattern}, *_LISTED[only_active])
     _pause([dag["dag_id"] for dag in found["dags"]], body[_CHANGES])
     return {**found, "dags": [{**dag, _CHANGES: body[_CHANGES]} for dag in found["dags"]]}
 

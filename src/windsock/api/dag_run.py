@@ -63,12 +63,12 @@ _DATES = {
 
 def get_dag_runs(**query: Any) -> dict[str, Any]:
     """List the runs of a DAG, or of all."""
-    return page(select(DagRun), dag_run_schema, query)
+    return page(dag_run_schema, query)
 
 
 def get_dag_runs_batch(body: dict[str, Any]) -> dict[str, Any]:
     """List runs by a form, for filters too long for a URL."""
-    return page(select(DagRun), dag_run_schema, body)
+    return page(dag_run_schema, body)
 
 
 def get_dag_run(dag_id: str, dag_run_id: str, fields: list[str] | None = None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
 
 from windsock.listing import page
 from windsock.models import DagWarning
@@ -27,4 +26,4 @@ dag_warning_schema = DagWarningSchema()
 
 def get_dag_warnings(**query: Any) -> dict[str, Any]:
     """List warnings."""
-    return page(select(DagWarning), dag_warning_schema, query)
+    return page(dag_warning_schema, query)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select
 
 from windsock import access, db
 from windsock.errors import NotFound
@@ -108,20 +109,23 @@ dataset_schema, event_schema, queued_schema = DatasetSchema(), DatasetEventSchem
 
 def get_datasets(dag_ids: str | None = None, **query: Any) -> dict[str, Any]:
     """List datasets; `dag_ids` keeps those that one of the DAGs consumes or produces."""
-    statement = select(Dataset)
-    if dag_ids:
-        named = dag_ids.split(",")
-        statement = statement.where(
-            or_(
-                Dataset.consuming_dags.any(_is_one_of(named, DagScheduleDatasetReference.dag_id)),
-                Dataset.producing_tasks.any(_is_one_of(named, TaskOutletDatasetReference.dag_id)),
-            )
-        )
-    return page(statement, dataset_schema, query)
+    if not dag_ids:
+        return page(dataset_schema, query)
+    return page(dataset_schema, query, _refers(access.touches_all()), dag_ids=dag_ids.split(","))
 
 
-def _is_one_of(named: list[str], dag_id: Any) -> ColumnElement[bool]:
-    return dag_id.in_(named) & access.touches(dag_id)
+@cache
+def _refers(everywhere: bool) -> ColumnElement[bool]:
+    """That one of `:dag_ids`, which the caller may touch, consumes or produces a dataset."""
+
+    def meant(dag_id: Any) -> ColumnElement[bool]:
+        named = dag_id.in_(bindparam("dag_ids", expanding=True))
+        return named if everywhere else named & access.touches(dag_id)
+
+    return or_(
+        Dataset.consuming_dags.any(meant(DagScheduleDatasetReference.dag_id)),
+        Dataset.producing_tasks.any(meant(TaskOutletDatasetReference.dag_id)),
+    )
 
 
 def get_dataset(uri: str, fields: list[str] | None = None) -> dict[str, Any]:
@@ -131,10 +135,9 @@ def get_dataset(uri: str, fields: list[str] | None = None) -> dict[str, Any]:
 
 def get_dataset_events(fields: list[str] | None = None, **query: Any) -> dict[str, Any]:
     """List events of datasets; a filter by the source finds those of readable DAGs only."""
-    statement = select(DatasetEvent)
-    if any(query.get(name) is not None for name in SOURCE):
-        statement = statement.where(access.touches(DatasetEvent.source_dag_id))
-    found = page(statement, event_schema, {**query, "fields": also(fields, "id")})
+    by_source = any(query.get(name) is not None for name in SOURCE)
+    conditions = [access.touches(DatasetEvent.source_dag_id)] if by_source else []
+    found = page(event_schema, {**query, "fields": also(fields, "id")}, *conditions)
     hide_sources(found["dataset_events"])
     return {**found, "dataset_events": [narrowed(event, fields) for event in found["dataset_events"]]}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
 
 from windsock.context import context
 from windsock.listing import page
@@ -40,7 +39,7 @@ event_log_schema = EventLogSchema()
 def get_event_logs(**query: Any) -> dict[str, Any]:
     """List audit rows; an empty filter is no filter here, as in Airflow."""
     given = {name: value for name, value in query.items() if value != "" or name in ("order_by", "cursor")}
-    return page(select(Log), event_log_schema, given)
+    return page(event_log_schema, given)
 
 
 def get_event_log(event_log_id: int, fields: list[str] | None = None) -> dict[str, Any]:

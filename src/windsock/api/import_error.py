@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, select
 
 from windsock import access, db
+from windsock.access import Reach
 from windsock.context import context
 from windsock.listing import page
 from windsock.models import Dag, DagImportError
@@ -33,13 +35,11 @@ class ImportErrorSchema(RowSchema):
 import_error_schema = ImportErrorSchema()
 
 
-def _visible() -> Select[Any]:
-    """Errors of files that hold a DAG which the caller may read; of all files for who may read all DAGs."""
-    statement = select(DagImportError)
-    if access.touches_all():
-        return statement
-    files = access.scope(select(Dag.fileloc), Dag)
-    return statement.where(DagImportError.filename.in_(files))
+@cache
+def _visible(reach: Reach) -> tuple[ColumnElement[bool], ...]:
+    """That a file holds a DAG which the caller may read; nothing for who may read all DAGs."""
+    files = access.narrow(select(Dag.fileloc), Dag, reach)
+    return () if reach is Reach.ALL else (DagImportError.filename.in_(files),)
 
 
 def _redact(items: list[dict[str, Any]]) -> None:
@@ -56,14 +56,14 @@ def _redact(items: list[dict[str, Any]]) -> None:
 
 def get_import_errors(fields: list[str] | None = None, **query: Any) -> dict[str, Any]:
     """List import errors."""
-    found = page(_visible(), import_error_schema, {**query, "fields": also(fields, "filename")})
+    found = page(import_error_schema, {**query, "fields": also(fields, "filename")}, *_visible(access.reach(Dag)))
     _redact(found["import_errors"])
     return {**found, "import_errors": [narrowed(item, fields) for item in found["import_errors"]]}
 
 
 def get_import_error(import_error_id: int, fields: list[str] | None = None) -> dict[str, Any]:
     """Show an import error."""
-    statement = _visible().where(DagImportError.id == import_error_id)
+    statement = select(DagImportError).where(DagImportError.id == import_error_id, *_visible(access.reach(Dag)))
     found = one(statement, import_error_schema, also(fields, "filename"), id=import_error_id)
     _redact([found])
     return narrowed(found, fields)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
 
 from windsock.listing import page
 from windsock.models import Action
@@ -24,4 +23,4 @@ action_schema = ActionSchema()
 
 def get_permissions(**query: Any) -> dict[str, Any]:
     """List actions."""
-    return page(select(Action), action_schema, query)
+    return page(action_schema, query)

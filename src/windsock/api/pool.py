@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
 
 from windsock.errors import BadRequest
 from windsock.listing import page
@@ -47,7 +46,7 @@ pool_schema = PoolSchema()
 
 def get_pools(**query: Any) -> dict[str, Any]:
     """List pools."""
-    return page(select(Pool), pool_schema, query)
+    return page(pool_schema, query)
 
 
 def get_pool(pool_name: str, fields: list[str] | None = None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ role_schema = RoleSchema()
 
 def get_roles(**query: Any) -> dict[str, Any]:
     """List roles."""
-    return page(select(Role), role_schema, query)
+    return page(role_schema, query)
 
 
 def get_role(role_name: str, fields: list[str] | None = None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from windsock.lifecycle import notes, selection, states
 from windsock.links import extra_links
 from windsock.listing import page, slice_of
 from windsock.models import DagRun, Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
-from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, fetch, missing, narrowed, one, plan_of
+from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, fetch, missing, narrowed, plan_of, read
 from windsock.situation import gather
 from windsock.tasklogs.answers import answer
 from windsock.tasklogs.attempts import find_attempt
@@ -117,21 +117,22 @@ class TaskInstanceSchema(PresentTrySchema):
 
 
 task_instance_schema, past_schema, present_schema = TaskInstanceSchema(), TrySchema(), PresentTrySchema()
+_MAPPED = TaskInstance.map_index >= 0
 
 
 def get_task_instances(**query: Any) -> dict[str, Any]:
     """List task instances of a run; `~` stands for any DAG or run."""
-    return page(select(TaskInstance), task_instance_schema, query)
+    return page(task_instance_schema, query)
 
 
 def get_task_instances_batch(body: dict[str, Any]) -> dict[str, Any]:
     """List task instances by a form, for filters too long for a URL."""
-    return page(select(TaskInstance), task_instance_schema, body)
+    return page(task_instance_schema, body)
 
 
 def get_mapped_task_instances(**query: Any) -> dict[str, Any]:
     """List the mapped instances of a task in a run."""
-    found = page(select(TaskInstance).where(TaskInstance.map_index >= 0), task_instance_schema, query)
+    found = page(task_instance_schema, query, _MAPPED)
     if not found["total_entries"]:
         _require_mapped(query["dag_id"], query["task_id"])
     return found
@@ -147,7 +148,7 @@ def _require_mapped(dag_id: str, task_id: str) -> None:
 def get_task_instance(dag_id: str, dag_run_id: str, task_id: str, fields: list[str] | None = None) -> dict[str, Any]:
     """Show the instance of a task that is not mapped."""
     key = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id}
-    found = one(_instances(**key), task_instance_schema, also(fields, "map_index"), **key)
+    found = read(task_instance_schema, also(fields, "map_index"), **key)
     if found["map_index"] >= 0:
         raise NotFound(f"Task {task_id!r} is mapped in this run; add a map index, such as /0, to the path")
     return narrowed(found, fields)
@@ -158,7 +159,7 @@ def get_mapped_task_instance(
 ) -> dict[str, Any]:
     """Show one mapped instance of a task."""
     key: dict[str, Any] = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
-    return one(_instances(**key), task_instance_schema, fields, **key)
+    return read(task_instance_schema, fields, **key)
 
 
 def _instances(model: Any = TaskInstance, **key: Any) -> Any:
@@ -258,7 +259,7 @@ def set_mapped_task_instance_note(
     """Write the note of one mapped instance."""
     key: dict[str, Any] = {"dag_id": dag_id, "run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
     notes.on_task_instance(fetch(TaskInstance, **key), body["note"])
-    return one(_instances(**key), task_instance_schema, **key)
+    return read(task_instance_schema, **key)
 
 
 def get_extra_links(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:

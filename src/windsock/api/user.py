@@ -67,7 +67,7 @@ user_schema = UserSchema()
 
 def get_users(**query: Any) -> dict[str, Any]:
     """List users."""
-    return page(select(User), user_schema, query)
+    return page(user_schema, query)
 
 
 def get_user(username: str, fields: list[str] | None = None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
 
 from windsock.context import context
 from windsock.errors import BadRequest
@@ -37,7 +36,7 @@ variable_schema = VariableSchema()
 
 def get_variables(**query: Any) -> dict[str, Any]:
     """List variables."""
-    return page(select(Variable), variable_schema, query)
+    return page(variable_schema, query)
 
 
 def get_variable(variable_key: str, fields: list[str] | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import select
+from sqlalchemy import bindparam
 
 from windsock.callers import ANY
 from windsock.context import context
@@ -42,14 +42,15 @@ class XComNativeSchema(XComItemSchema):
 
 
 xcom_item_schema, xcom_text_schema, xcom_native_schema = XComItemSchema(), XComTextSchema(), XComNativeSchema()
+#: The column xcom.dag_run_id is a number; run ids are in run_id.
+_OF_RUN = XCom.run_id == bindparam("run_id")
 
 
 def get_xcom_entries(dag_run_id: str, **query: Any) -> dict[str, Any]:
     """List XComs of a task instance; `~` stands for any DAG, run or task."""
-    statement = select(XCom)
-    if dag_run_id != ANY:  # the column xcom.dag_run_id is a number; run ids are in run_id
-        statement = statement.where(XCom.run_id == dag_run_id)
-    return page(statement, xcom_item_schema, query)
+    if dag_run_id == ANY:
+        return page(xcom_item_schema, query)
+    return page(xcom_item_schema, query, _OF_RUN, run_id=dag_run_id)
 
 
 def get_xcom_entry(

@@ -1,0 +1,131 @@
+"""Statements that are made and compiled once for all values, and sent on the driver's own cursor.
+
+A statement is named by the function that makes it and by what that function is given: its shape. Values are no part of
+the shape, they are bound at each execution; so what is kept is nobody's, whatever clients send (docs/decisions/0013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Select
+
+Row = Sequence[Any]
+#: What makes a statement from a shape, and from nothing else but its arguments.
+Make = Callable[..., Select[Any]]
+#: Shapes that are kept; which filters, orders and `fields` there are together is for clients to say.
+_KEPT = 512
+#: Members of an IN up to which its statement is kept, since each adds to its text.
+_LONGEST = 256
+
+
+def rows(connection: Connection, make: Make, shape: tuple[Hashable, ...], values: Mapping[str, Any]) -> list[Row]:
+    """All rows of the statement `make(*shape)`; `values` are those of its parameters that have none of their own.
+
+    Raises what `connection.execute` raises.
+    """
+    lists = tuple([(name, len(value)) for name, value in values.items() if type(value) is list])
+    if lists:
+        if any(length > _LONGEST for _, length in lists):
+            return list(connection.execute(make(*shape), values).all())
+        values = {**values, **{name: _filled(values[name]) for name, _ in lists}}
+        lists = tuple((name, len(values[name])) for name, _ in lists)
+    kept = _kept(connection.dialect, make, shape, lists)
+    return kept.read(*_fetch(connection, kept.text, kept.parameters(values)))
+
+
+def _filled(members: list[Any]) -> list[Any]:
+    """The members of an IN, the last one repeated until they are 1, 2, 4, 8...: so few lengths have few statements."""
+    return members + members[-1:] * ((1 << (len(members) - 1).bit_length()) - len(members) if members else 0)
+
+
+def _fetch(connection: Connection, text: str, parameters: Any) -> tuple[Sequence[Any], list[Row]]:
+    """The driver's description of the columns, and its rows; errors become those of SQLAlchemy.
+
+    Who listens to the engine hears of the statement.
+    """
+    cursor: Any = None
+    try:
+        cursor = connection.connection.cursor()
+        for heard in connection.dispatch.before_cursor_execute:
+            text, parameters = heard(connection, cursor, text, parameters, None, False)
+        for execute in connection.dialect.dispatch.do_execute:
+            if execute(cursor, text, parameters, None):
+                break
+        else:
+            cursor.execute(text, parameters)
+        for heard in connection.dispatch.after_cursor_execute:
+            heard(connection, cursor, text, parameters, None, False)
+        found = cursor.description, cursor.fetchall()
+        cursor.close()
+    except BaseException as error:
+        connection._handle_dbapi_exception(error, text, parameters, cursor, None)  # no public function does all of it
+    return found
+
+
+class _Kept:
+    """SQL text, a function from values to the driver's parameters, and one from the driver's rows to ours."""
+
+    def __init__(self, dialect: Dialect, statement: Select[Any], lists: Mapping[str, int]) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        if compiled.literal_execute_params:
+            raise TypeError("a value would become part of the text of a statement that is kept")
+        given: dict[str, Any] = {name: None for name, bind in compiled.binds.items() if bind.required or bind.callable}
+        given |= {name: [None] * length for name, length in lists.items()}
+        state = compiled.construct_expanded_state(given)
+        self.text: str = state.statement
+        self.parameters = _binder(dialect, compiled.binds, state)
+        self._dialect = dialect
+        self._types = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
+        self._read: Callable[[list[Row]], list[Row]] | None = None
+
+    def read(self, description: Sequence[Any], found: list[Row]) -> list[Row]:
+        """Convert rows by the types of their columns, and by those that the driver says at the first time."""
+        if self._read is None:
+            said = zip(self._types, description, strict=True)
+            self._read = _reader([kind.result_processor(self._dialect, column[1]) for kind, column in said])
+        return self._read(found)
+
+
+@lru_cache(_KEPT)
+def _kept(dialect: Dialect, make: Make, shape: tuple[Hashable, ...], lists: tuple[tuple[str, int], ...]) -> _Kept:
+    return _Kept(dialect, make(*shape), dict(lists))
+
+
+def compiled() -> int:
+    """How many statements this process has compiled in order to keep them."""
+    return _kept.cache_info().misses
+
+
+def _binder(dialect: Dialect, binds: Mapping[str, Any], state: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """Takes each parameter from the values `v`, asks for it where the statement says how, or has it as a constant."""
+    members = {name: (of, f"[{at}]") for of, each in state.parameter_expansion.items() for at, name in enumerate(each)}
+    names: dict[str, Any] = {}
+
+    def source(number: int, name: str) -> str:
+        of, at = members.get(name, (name, ""))
+        bind = names[f"b{number}"] = binds[of]
+        process = names[f"p{number}"] = bind.type.dialect_impl(dialect).bind_processor(dialect)
+        value = f"v[{of!r}]{at}" if bind.required else f"b{number}.effective_value{at}"
+        value = f"p{number}({value})" if process else value
+        if bind.required or bind.callable:
+            return value
+        names[f"c{number}"] = eval(value, names)  # noqa: S307  # nosec B307
+        return f"c{number}"
+
+    if state.positiontup is None:
+        made = ", ".join(f"{name!r}: {source(number, name)}" for number, name in enumerate(state.parameters))
+        return eval(f"lambda v: {{{made}}}", names)  # noqa: S307  # nosec B307
+    made = "".join(f"{source(number, name)}, " for number, name in enumerate(state.positiontup))
+    return eval(f"lambda v: ({made})", names)  # noqa: S307  # nosec B307
+
+
+def _reader(processes: Sequence[Callable[[Any], Any] | None]) -> Callable[[list[Row]], list[Row]]:
+    if not any(processes):
+        return lambda rows: rows
+    names = {f"p{number}": process for number, process in enumerate(processes)}
+    cells = (f"p{n}(r[{n}])" if process else f"r[{n}]" for n, process in enumerate(processes))
+    source = f"lambda rows: [({', '.join(cells)},) for r in rows]"
+    return eval(source, names)  # noqa: S307  # nosec B307
