@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import re
 import shlex
 import shutil
@@ -12,13 +14,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
+import click
 import pytest
+import yaml
 from click.testing import CliRunner
 from werkzeug.security import check_password_hash
 
@@ -147,6 +151,107 @@ def test_config_list_shows_everything_but_secrets(windsock):
     assert "sql_alchemy_conn = < hidden >" in output
 
 
+def test_config_list_shows_the_same_in_every_format(windsock):
+    found = json.loads(windsock("config list --output json").output)
+    assert found == yaml.safe_load(windsock("config list --output yaml").output)
+    assert found["smtp"] == {"smtp_password": "< hidden >"}
+    table = windsock("config list --output table").output.splitlines()
+    assert len(table) == 1 + sum(map(len, found.values()))
+    assert any(re.fullmatch(r"smtp +smtp_password +< hidden >", line) for line in table)
+
+
+# ---------------------------------------------------------------- help, completion, colours
+def _commands(group: click.Group = main, path: str = "") -> dict[str, click.Command]:
+    found = {}
+    for name, command in group.commands.items():
+        below = _commands(command, f"{path}{name} ") if isinstance(command, click.Group) else {f"{path}{name}": command}
+        found |= below
+    return found
+
+
+COMMANDS = _commands()
+LISTS = [name for name in COMMANDS if name.endswith(" list")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_every_command_ends_with_lines_that_its_parser_takes(name):
+    output = CliRunner().invoke(main, [*name.split(), "--help"]).output
+    lines = output.partition("Examples:\n")[2].splitlines()
+    assert lines
+    for line in lines:
+        words = shlex.split(re.split(" > | && ", line)[0])
+        assert words[0] == "windsock" and " ".join(words[1:]).startswith(name)
+        known = ["--password", "x"] if any(p.name == "password" for p in COMMANDS[name].params) else []
+        COMMANDS[name].make_context(name, [*words[1 + len(name.split()) :], *known])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_every_command_says_what_it_is(name):
+    options = [p for p in COMMANDS[name].params if isinstance(p, click.Option)]
+    assert [o.name for o in options if not o.help and o.metavar is None] == []
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_the_first_help_that_a_newcomer_sees_is_not_cut(name):
+    output = CliRunner().invoke(main, [*name.split(), "--help"]).output
+    assert "..." not in re.sub(r"--\S+ ", "", output.partition("Commands:")[2])
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_listing_has_the_formats_and_refuses_another(name, windsock, database):
+    assert windsock(f"{name} --output json").exit_code == 0
+    result = windsock(f"{name} --output xml")
+    assert result.exit_code == 2 and "table" in result.output
+
+
+def test_the_exit_status_tells_a_wrong_command_line_from_what_cannot_be_done(windsock):
+    assert windsock("users list").exit_code == 1
+    assert windsock("users lisst").exit_code == windsock("users list --no-such-option").exit_code == 2
+    assert windsock("config get-value api auth_backends").exit_code == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_by_the_printed_script(shell, windsock):
+    script = windsock(f"completion {shell}").output
+    asked = f"{shell}_complete"
+    assert f"_WINDSOCK_COMPLETE={asked}" in script
+    environ = {"COMP_WORDS": "windsock us", "COMP_CWORD": "us" if shell == "fish" else "1", "_WINDSOCK_COMPLETE": asked}
+    program = [sys.executable, "-c", "from windsock.cli import main; main(prog_name='windsock')"]
+    done = subprocess.run(program, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+    assert "users" in done.stdout and "tokens" not in done.stdout
+
+
+def test_the_version_is_an_option_too(windsock):
+    assert CliRunner().invoke(main, ["--version"]).output == windsock("version").output
+
+
+@pytest.mark.parametrize(("no_color", "styled"), [("", True), ("1", False)])
+def test_colours_and_progress_bars_are_for_terminals(no_color, styled, config, database):
+    environ = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm"}
+    other = config.with_name("other.cfg")
+    other.write_text(config.read_text().replace("airflow.db", "other.db"))
+    for line, mark, expected in (("config list --output table", "\x1b[1m", styled), ("db init", "100%", True)):
+        command = [*COMMAND, *line.split(), "--config", str(other)]
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(command, stdout=theirs, env=environ)
+        os.close(theirs)
+        seen = ""
+        with suppress(OSError):  # Linux's way to say that the other side is closed
+            while chunk := os.read(ours, 65536):
+                seen += chunk.decode(errors="replace")
+        os.close(ours)
+        assert process.wait(timeout=60) == 0
+        assert (mark in seen) == expected, seen
+        other.with_name("other.db").unlink(missing_ok=True)
+        piped = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        assert mark not in piped.stdout + piped.stderr
+
+
+def test_every_command_is_in_the_documentation():
+    text = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"`windsock {name}" not in text] == []
+
+
 def test_a_missing_configuration_file_is_refused_in_one_line():
     _refused(CliRunner().invoke(main, ["config", "list", "--config", "/nonexistent/airflow.cfg"]), "/nonexistent")
 
@@ -199,7 +304,13 @@ def test_a_created_user_is_stored_as_airflow_would_and_is_listed(windsock, datab
     assert user["active"] == 1 and user["login_count"] is None and user["last_login"] is None
     created = datetime.fromisoformat(user["created_on"])
     assert created.tzinfo is None and abs((datetime.now() - created).total_seconds()) < 60
-    assert windsock("users list").output == "eve\teve@example.com\tEve Moneypenny\tactive\tViewer\n"
+    listed = {"username": "eve", "email": "eve@example.com", "first_name": "Eve", "last_name": "Moneypenny",
+              "active": True, "roles": ["Viewer"]}  # fmt: skip
+    assert json.loads(windsock("users list --output json").output) == [listed]
+    assert yaml.safe_load(windsock("users list --output yaml").output) == [listed]
+    names, row = (re.split("  +", line) for line in windsock("users list").output.splitlines())
+    assert names == ["USERNAME", "EMAIL", "FIRST NAME", "LAST NAME", "ACTIVE", "ROLES"]
+    assert row == ["eve", "eve@example.com", "Eve", "Moneypenny", "yes", "Viewer"]
 
 
 def test_a_user_with_an_unknown_role_or_a_taken_name_is_refused(windsock, database):
@@ -208,7 +319,7 @@ def test_a_user_with_an_unknown_role_or_a_taken_name_is_refused(windsock, databa
     _refused(windsock(f"{USER} --username EVE --password x"), "already")
     _refused(windsock(f"{USER} --username bob --password x"), "e-mail")
     _refused(windsock(f"{USER} --username bob --email b@example.com --password ''"), "password")
-    assert len(windsock("users list").output.splitlines()) == 1
+    assert len(json.loads(windsock("users list --output json").output)) == 1
 
 
 def test_a_password_can_be_replaced(windsock, database):

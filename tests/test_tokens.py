@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from windsock.context import KEY as KEY_OF_APP
 from windsock.db import Database
 from windsock.models import User
 from windsock.models.token import token_table
+from windsock.parameters import date_time
 
 TAKEN = {("api", "auth_backends"): "token"}
 KEY = ("webserver", "secret_key")
@@ -422,7 +423,7 @@ def test_a_token_that_may_only_read_is_made_and_listed(windsock, server):
     token = created(windsock, "--read-only")
     assert ask(server, token).status_code == 200
     assert_problem(ask(server, token, method="POST", json=NEW_POOL), 403, "only read")
-    assert "\tread only\t" in windsock("tokens", "list").stdout
+    assert [made["read_only"] for made in listed(windsock)] == [True]
 
 
 @pytest.mark.parametrize(("given", "days"), [("90d", 90), ("30m", 1 / 48), ("12h", 0.5), ("4w", 28), (None, 90)])
@@ -457,14 +458,20 @@ def test_without_a_key_no_token_is_made(windsock, config_file):
     refused(windsock("tokens", "create", "--user", "ada"), "[webserver] secret_key is empty")
 
 
+def listed(windsock, *arguments):
+    """The tokens that `windsock tokens list` shows."""
+    return json.loads(windsock("tokens", "list", "--output", "json", *arguments).stdout)
+
+
 def test_tokens_are_listed_and_revoked(windsock, server):
     first, second = created(windsock, "--name", "first"), created(windsock, "--name", "second")
-    lines = [line.split("\t") for line in windsock("tokens", "list", "--user", "Ada").stdout.splitlines()]
-    by_name = {line[-1]: line for line in lines}
+    by_name = {token["name"]: token for token in listed(windsock, "--user", "Ada")}
     assert by_name.keys() == {"first", "second"}
-    token_id, user, ending, rights, issued, expires, state, _ = by_name["first"]
-    assert (user, ending, rights, state) == ("ada", f"...{first[-4:]}", "all rights", "valid")
-    assert datetime.fromisoformat(expires) - datetime.fromisoformat(issued) == timedelta(days=90)
+    token = by_name["first"]
+    token_id, issued, expires = (token.pop(name) for name in ("id", "issued", "expires"))
+    expected = {"username": "ada", "ending": first[-4:], "read_only": False, "state": "valid", "name": "first"}
+    assert token == expected
+    assert date_time(expires) - date_time(issued) == timedelta(days=90)
     assert windsock("tokens", "revoke", token_id).stdout == "Revoked 1 token.\n"
     assert [ask(server, token).status_code for token in (first, second)] == [401, 200]
     refused(windsock("tokens", "revoke", token_id), token_id, "tokens list")
@@ -484,8 +491,7 @@ def test_the_list_says_which_tokens_are_dead(windsock, engine_of_url):
         with engine_of_url.begin() as connection:
             for statement in statements:
                 connection.execute(text(statement))
-        (line,) = windsock("tokens", "list").stdout.splitlines()
-        assert line.split("\t")[-2] == state
+        assert [token["state"] for token in listed(windsock)] == [state]
 
 
 def test_before_the_first_token_there_is_nothing_to_list_or_revoke(windsock, engine_of_url):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, insert, inspect, select
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Engine, event, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from windsock.models import (
@@ -39,12 +41,18 @@ _LOG_FILENAME = (
 _ELASTICSEARCH_ID = "{dag_id}-{task_id}-{run_id}-{map_index}-{try_number}"
 
 
+TABLES = tuple(Base.metadata.tables.values())
+
+
 class SchemaError(Exception):
     """The database does not have the tables that are needed here; the text says what to do about it."""
 
 
-def init(engine: Engine) -> None:
-    """Create all tables and the rows of a fresh Airflow 2.11.2. Raises SchemaError unless the database is empty."""
+def init(engine: Engine, advance: Callable[[int], None] = lambda tables: None) -> None:
+    """Create all tables and the rows of a fresh Airflow 2.11.2; `advance` is called as tables are made.
+
+    Raises SchemaError unless the database is empty.
+    """
     with engine.begin() as connection:
         tables = inspect(connection).get_table_names()
         if tables:
@@ -53,6 +61,8 @@ def init(engine: Engine) -> None:
                 "`windsock db init` creates tables in an empty database only. Check an existing one with "
                 "`windsock db check`, or name an empty one in [database] sql_alchemy_conn."
             )
+        for table in TABLES:
+            event.listen(table, "after_create", lambda *_, **__: advance(1), once=True)
         Base.metadata.create_all(connection)
         _fill(connection)
 

@@ -49,6 +49,11 @@ def accept_config(command: Callable[..., Any]) -> Callable[..., Any]:
     return _OPTION(run)
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines to type."""
+    return "\b\nExamples:\n" + "\n".join(f"  windsock {line}" for line in lines)
+
+
 class OneLineErrors(click.Group):
     """A group whose commands end with one line and status 1 when something outside the program is wrong."""
 

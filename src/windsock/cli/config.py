@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windsock.cli.base import with_config
+from windsock.cli.base import examples, with_config
+from windsock.cli.output import show, structured, with_output
 
 if TYPE_CHECKING:
     from windsock.config import Config
@@ -17,7 +18,7 @@ def config() -> None:
     """Show the configuration that is in force."""
 
 
-@config.command("get-value")
+@config.command("get-value", epilog=examples("config get-value api auth_backends"))
 @click.argument("section")
 @click.argument("key")
 @with_config
@@ -26,12 +27,16 @@ def get_value(config: Config, section: str, key: str) -> None:
     click.echo(config.get(section, key))
 
 
-@config.command("list")
+@config.command("list", epilog=examples("config list", "config list --output table"))
+@with_output("cfg")
 @with_config
-def list_command(config: Config) -> None:
-    """Print every option in the format of airflow.cfg, secrets hidden."""
-    for section in config.sections():
-        click.echo(f"[{section}]")
-        for key, value in config.items(section):
-            click.echo(f"{key} = {value}")
-        click.echo()
+def list_command(config: Config, form: str) -> None:
+    """Print every option, secrets hidden, in the format of airflow.cfg or another."""
+    found = {section: dict(config.items(section)) for section in config.sections()}
+    if form == "cfg":
+        for section, options in found.items():
+            click.echo("\n".join((f"[{section}]", *(f"{key} = {value}" for key, value in options.items()), "")))
+    elif form == "table":
+        show(({"section": s, "key": k, "value": v} for s, options in found.items() for k, v in options.items()), form)
+    else:
+        click.echo(structured(found, form), nl=False)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import click
 
-from windsock.cli.base import engine, with_config
+from windsock.cli.base import engine, examples, with_config
+from windsock.cli.output import progress
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -28,7 +26,7 @@ def demo() -> None:
     """Make up data."""
 
 
-@demo.command("load")
+@demo.command("load", epilog=examples("demo load --size S", "demo load --size M --yes --seed 7 --now 2026-06-01"))
 @click.option("--size", required=True, type=click.Choice(("S", "M", "L"), case_sensitive=False), help=f"{_SIZES}.")
 @click.option("--password", metavar="TEXT", help="Of the users `all` and `each`. Default: a new one, which is printed.")
 @click.option("--now", type=click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")), metavar="TIME",
@@ -70,23 +68,7 @@ def _run(used: Engine, config: Config, wish: Wish) -> None:
     from windsock.demo.bulk_plan import SIZES
 
     begin = time.monotonic()
-    with used.begin() as connection, _bar(SIZES[wish.size].runs) as advance:
+    with used.begin() as connection, progress(SIZES[wish.size].runs, "Runs", "Building indexes") as advance:
         bulk.load(connection, Vault.from_config(config), wish, advance)
     bulk.finish(used)
     click.echo(f"Loaded the size {wish.size} in {time.monotonic() - begin:.0f} seconds.")
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A function that moves a progress bar by so many runs; there is none but in a terminal."""
-    if not sys.stdout.isatty():
-        yield lambda runs: None
-        return
-    with click.progressbar(length=total, label="Runs") as bar:
-
-        def advance(runs: int) -> None:
-            bar.update(runs)
-            if bar.finished:
-                click.echo("\nBuilding indexes")
-
-        yield advance

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windsock.cli.base import transaction, with_config
+from windsock.cli.base import examples, transaction, with_config
 
 if TYPE_CHECKING:
     from windsock.config import Config
@@ -17,7 +17,7 @@ def roles() -> None:
     """Bring the default roles up to date."""
 
 
-@roles.command()
+@roles.command(epilog=examples("roles sync --config airflow.cfg"))
 @with_config
 def sync(config: Config) -> None:
     """Add what Admin, Op, User, Viewer and Public lack, as `airflow sync-perm` does; nothing is taken away.

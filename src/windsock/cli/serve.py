@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from windsock.cli.base import engine, with_config
+from windsock.cli.base import engine, examples, with_config
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -46,9 +46,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@click.command()
+@click.command(epilog=examples("serve --config airflow.cfg", "serve --host 0.0.0.0 --workers 4 --threads 8"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: the number of CPU cores]")
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1), help="Threads in each worker.")
 @with_config

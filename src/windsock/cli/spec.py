@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from windsock.cli.base import accept_config
+from windsock.cli.base import accept_config, examples
 
 
 @click.group()
@@ -15,7 +15,9 @@ def spec() -> None:
     """The OpenAPI document of the API."""
 
 
-@spec.command()
+@spec.command(epilog=examples(
+    "spec export > v1.yaml", "spec export --format postman --output windsock.postman_collection.json",
+))  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["yaml", "json", "postman"]), default="yaml", show_default=True,
               help="YAML, JSON, or a collection of Postman.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False, writable=True), metavar="FILE",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from windsock.cli.base import engine
+from windsock.cli.base import engine, examples
 from windsock.cli.serve import Listen, check_port, run
 
 ADMIN = "admin"
@@ -36,9 +36,9 @@ expose_config = non-sensitive-only
 """
 
 
-@click.command()
+@click.command(short_help="Serve a demo database.", epilog=examples("standalone", "standalone --port 8081 --home demo"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),

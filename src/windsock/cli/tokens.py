@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windsock.cli.base import transaction, with_config
+from windsock.cli.base import examples, transaction, with_config
+from windsock.cli.output import show, with_output
 
 if TYPE_CHECKING:
     from windsock.config import Config
@@ -24,12 +25,14 @@ def _lifetime(_context: click.Context, _option: click.Parameter, given: str) -> 
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-@click.group()
+@click.group(short_help="Manage bearer tokens.")
 def tokens() -> None:
     """Create, list and revoke bearer tokens for the back end `token`."""
 
 
-@tokens.command()
+@tokens.command(epilog=examples(
+    "tokens create --user grafana", 'tokens create --user grafana --expires 12h --read-only --name "the dashboard"',
+))  # fmt: skip
 @click.option("--user", "username", required=True, metavar="NAME", help="Whose rights the token gives.")
 @click.option("--expires", "lifetime", default="90d", show_default=True, metavar="TIME", callback=_lifetime,
               help="After which time: 30m, 12h, 90d or 4w.")  # fmt: skip
@@ -50,22 +53,21 @@ def create(config: Config, username: str, lifetime: timedelta, read_only: bool, 
     click.echo(made.text)
 
 
-@tokens.command("list")
+@tokens.command("list", epilog=examples("tokens list", "tokens list --user grafana --output yaml"))
 @click.option("--user", "username", metavar="NAME", help="Only the tokens of this user.")
+@with_output()
 @with_config
-def list_command(config: Config, username: str | None) -> None:
-    """List tokens: id, user, last characters, rights, issued, expires (UTC), state and name, separated by tabs."""
+def list_command(config: Config, username: str | None, form: str) -> None:
+    """List the tokens that were not revoked, with their last characters. Times are in UTC."""
     from windsock.tokens import list_tokens
 
     with transaction(config) as connection:
-        for token in list_tokens(connection, config, username):
-            times = (f"{moment:%Y-%m-%d %H:%M}" for moment in (token.issued, token.expires))
-            rights = "read only" if token.read_only else "all rights"
-            fields = (token.id, token.username or "", f"...{token.ending}", rights, *times, token.state, token.name)
-            click.echo("\t".join(fields))
+        found = [token._asdict() for token in list_tokens(connection, config, username)]
+    times = ("issued", "expires")
+    show((token | {name: f"{token[name]:%Y-%m-%dT%H:%M:%SZ}" for name in times} for token in found), form)
 
 
-@tokens.command()
+@tokens.command(epilog=examples("tokens revoke 0d3f5a1c9be24788", "tokens revoke --user grafana"))
 @click.argument("token_id", metavar="ID", required=False)
 @click.option("--user", "username", metavar="NAME", help="All tokens of this user.")
 @with_config

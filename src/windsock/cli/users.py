@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windsock.cli.base import transaction, with_config
+from windsock.cli.base import examples, transaction, with_config
+from windsock.cli.output import show, with_output
 
 if TYPE_CHECKING:
     from windsock.config import Config
@@ -25,7 +26,9 @@ def users() -> None:
     """Create and list users."""
 
 
-@users.command()
+@users.command(epilog=examples(
+    "users create --username ada --email ada@example.com --first-name Ada --last-name Lovelace --role Admin",
+))  # fmt: skip
 @click.option("--username", required=True, metavar="NAME")
 @click.option("--email", required=True, metavar="ADDRESS")
 @click.option("--first-name", required=True, metavar="NAME")
@@ -42,20 +45,20 @@ def create(config: Config, **fields: str) -> None:
     click.echo(f"Created the user {fields['username']} with the role {fields['role']}.")
 
 
-@users.command("list")
+@users.command("list", epilog=examples("users list", "users list --output json"))
+@with_output()
 @with_config
-def list_command(config: Config) -> None:
-    """List all users: name, e-mail, full name, state and roles, separated by tabs."""
+def list_command(config: Config, form: str) -> None:
+    """List all users with their roles."""
     from windsock.accounts import list_users
 
     with transaction(config) as connection:
-        for user in list_users(connection):
-            state = "active" if user.active else "inactive"
-            full_name = f"{user.first_name} {user.last_name}"
-            click.echo("\t".join((user.username, user.email, full_name, state, ", ".join(user.roles))))
+        found = list_users(connection)
+    names = ("username", "email", "first_name", "last_name", "active")
+    show(({name: getattr(user, name) for name in names} | {"roles": list(user.roles)} for user in found), form)
 
 
-@users.command("reset-password")
+@users.command("reset-password", epilog=examples("users reset-password --username ada"))
 @click.option("--username", required=True, metavar="NAME")
 @_PASSWORD
 @with_config

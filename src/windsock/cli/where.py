@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from windsock.cli.base import accept_config
+from windsock.cli.base import accept_config, examples
 
 if TYPE_CHECKING:
     from windsock.spec import Operation
 
 
-@click.command()
+@click.command(short_help="Find the code of an operation.", epilog=examples("where get_dag_run"))
 @click.argument("operation_id")
 @accept_config
 def where(operation_id: str) -> None:
