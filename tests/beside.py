@@ -122,10 +122,10 @@ def beside(home: Path, dags: Path) -> Iterator[Beside]:
         url = stack.enter_context(postgres())
         engine = create_engine(url)
         stack.callback(engine.dispose)
-        migrate.init(engine)
+        environment = _environment(home, url.set(drivername="postgresql+psycopg2").render_as_string(False))
+        _make_schema(engine, environment)
         with engine.begin() as connection:
             create_user(connection, USER)
-        environment = _environment(home, url.set(drivername="postgresql+psycopg2").render_as_string(False))
         port = str(free_port())
         log = stack.enter_context((home / "windsock.log").open("wb"))
         serve = [*_WINDSOCK, "serve", "--port", port, "--workers", "1"]
@@ -134,6 +134,16 @@ def beside(home: Path, dags: Path) -> Iterator[Beside]:
         command = [_beside_airflow("airflow"), "scheduler", "--skip-serve-logs"]
         scheduler = stack.enter_context(_process(command, log, environment))
         yield Beside(f"http://127.0.0.1:{port}/api/v1", home, engine, scheduler, environment)
+
+
+def _make_schema(engine: Engine, environment: dict[str, str]) -> None:
+    """Windsock's own, which is that of Airflow 2.11; an older Airflow makes its own."""
+    airflow = _beside_airflow("airflow")
+    version = subprocess.run([airflow, "version"], env=environment, capture_output=True, text=True, check=True).stdout
+    if version.strip().split(".")[:2] in (["2", "10"], ["2", "11"]):
+        return migrate.init(engine)
+    for command in (["db", "init"], ["sync-perm"]):
+        subprocess.run([airflow, *command], env=environment, capture_output=True, check=True)
 
 
 def _environment(home: Path, url: str) -> dict[str, str]:

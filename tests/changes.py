@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from itsdangerous import URLSafeSerializer
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 from sqlalchemy.orm import Session
 
 import factories as f
@@ -102,14 +102,8 @@ def fill(engine: Engine) -> None:
 
 def content(engine: Engine) -> dict[str, list[str]]:
     """Every table with its rows as text, but for the numbers that SQLite gave last."""
-    tables = [name for name in _names(engine) if not name.startswith("sqlite_")]
+    quote = engine.dialect.identifier_preparer.quote
     with engine.connect() as connection:
-        return {name: sorted(map(repr, connection.execute(text(f'SELECT * FROM "{name}"')).all())) for name in tables}
-
-
-def _names(engine: Engine) -> list[str]:
-    schema = "sqlite_master WHERE type = 'table'"
-    if engine.dialect.name == "postgresql":
-        schema = "(SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public') found"
-    with engine.connect() as connection:
-        return list(connection.execute(text(f"SELECT name FROM {schema}")).scalars())
+        tables = inspect(connection).get_table_names()
+        rows = {name: connection.execute(text(f"SELECT * FROM {quote(name)}")).all() for name in tables}
+    return {name: sorted(map(repr, found)) for name, found in rows.items()}

@@ -1,4 +1,4 @@
-"""Real databases for the tests: `postgres()` yields the URL of a fresh, empty PostgreSQL database.
+"""Real databases for the tests: `fresh(kind, directory)` yields the URL of an empty database, `postgres()` one there.
 
 The server is the one in $WINDSOCK_TEST_POSTGRES (a URL whose user may create databases), else a server started here
 from an installed PostgreSQL, else from the binaries in the package pgserver. It starts at the first call and stops
@@ -12,16 +12,24 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from clusters import Cluster, free_port
 
-__all__ = ["KINDS", "free_port", "postgres"]
+__all__ = ["KINDS", "free_port", "fresh", "postgres"]
 
 KINDS = tuple(os.environ.get("WINDSOCK_TEST_DATABASES", "sqlite,postgres").split(","))  # what the tests run on
 _numbers = itertools.count(1)
+
+
+@contextmanager
+def fresh(kind: str, directory: Path) -> Iterator[URL]:
+    """Yield the URL of an empty database of this kind; a file of SQLite is in the directory."""
+    with postgres() if kind == "postgres" else nullcontext(make_url(f"sqlite:///{directory}/airflow.db")) as url:
+        yield url
 
 
 @contextmanager

@@ -270,9 +270,17 @@ def test_a_missing_sqlite_file_is_refused_and_not_created(windsock, config, comm
 @pytest.mark.parametrize("command", ["db check", "users list", "serve"])
 def test_an_unknown_revision_is_refused(windsock, database, command):
     with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '98ae134e6fff'")
+        connection.execute("UPDATE alembic_version SET version_num = '788397e78828'")
     line = f"{command} --port {_free_port()}" if command == "serve" else command
-    _refused(windsock(line), "2.6", "airflow db migrate")
+    _refused(windsock(line), "788397e78828", "airflow db migrate")
+
+
+def test_the_check_says_what_an_older_schema_lacks(windsock, database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '98ae134e6fff'")
+    result = windsock("db check")
+    assert result.exit_code == 0
+    assert all(word in result.output for word in ("98ae134e6fff", "Airflow 2.6", "`airflow db migrate`"))
 
 
 def test_a_database_that_cannot_be_reached_is_refused_without_its_password(windsock, config):

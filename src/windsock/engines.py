@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
 from windsock.config import Config
+from windsock.older import adapt
 
 _BY_POSITION = {"_result_disable_adapt_to_context": True}
 #: Seconds that SQLite waits for a lock.
@@ -80,6 +81,7 @@ def _pool(config: Config) -> dict[str, Any]:
 def _settled(engine: Engine) -> Engine:
     if engine.dialect.name == "postgresql":
         event.listen(engine, "connect", _settle)
+    event.listen(engine, "first_connect", lambda connection, _: adapt(engine, connection))
     return engine
 
 

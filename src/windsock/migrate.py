@@ -17,22 +17,11 @@ from windsock.models import (
     Resource,
     Role,
 )
+from windsock.revisions import LATEST, RELEASES, find
 from windsock.security_defaults import ACTIONS, DEFAULT_ROLES, default_permissions, default_resources
 
-REVISION = "5f2621c13b39"  # Airflow 2.10.3 to 2.11.2
-# Airflow 2.10.0 to 2.10.2 differ from it in the names of two foreign keys only.
-SUPPORTED_REVISIONS = (REVISION, "22ed7efa9da2")
-# The last revisions of earlier releases, from the table in airflow/utils/db.py of 2.11.2.
-_OLDER_REVISIONS = {
-    "290244fb8b83": "2.5",
-    "98ae134e6fff": "2.6",
-    "c804e5c76e3e": "2.6",
-    "405de8318b3a": "2.7",
-    "10b52ebd31f7": "2.8",
-    "88344c1d9134": "2.8",
-    "1949afb29106": "2.9",
-    "686269002441": "2.9",
-}
+REVISION = LATEST
+_KNOWN = f"Windsock knows the schemas of Airflow {RELEASES[0].version} to 2.11."
 
 _LOG_FILENAME = (
     "dag_id={{ ti.dag_id }}/run_id={{ ti.run_id }}/task_id={{ ti.task_id }}/"
@@ -100,10 +89,21 @@ def check(engine: Engine) -> str:
             "The table alembic_version is empty, so a migration was interrupted or never ran. Run `airflow db migrate` "
             "with Airflow 2.10 or 2.11."
         )
-    unknown = [revision for revision in revisions if revision not in SUPPORTED_REVISIONS]
+    unknown = [revision for revision in revisions if find(revision) is None]
     if unknown:
         raise SchemaError(_unknown(unknown[0]))
     return revisions[0]
+
+
+def reservation(revision: str) -> str:
+    """What does not work with a known revision, for people; empty for the latest schema."""
+    found = find(revision)
+    if found is None or not (found.columns or found.tables):
+        return ""
+    return (
+        f"It is the schema of Airflow {found.version}: what came later is null or empty, and some changes of runs and "
+        "tasks are refused. Run `airflow db migrate` with Airflow 2.10 or 2.11 to have all of it."
+    )
 
 
 def _without_revision(*, empty: bool) -> str:
@@ -116,13 +116,8 @@ def _without_revision(*, empty: bool) -> str:
 
 
 def _unknown(revision: str) -> str:
-    known = "Windsock knows the schema of Airflow 2.10 and 2.11."
-    if version := _OLDER_REVISIONS.get(revision):
-        return (
-            f"The database has the schema of Airflow {version} (revision {revision}). {known} "
-            "Run `airflow db migrate` with Airflow 2.10 or 2.11."
-        )
     return (
-        f"The database has the unknown revision {revision}. {known} If it comes from an older Airflow, run "
-        "`airflow db migrate` with Airflow 2.10 or 2.11; if it comes from a newer one, upgrade Windsock."
+        f"The database has the unknown revision {revision}. {_KNOWN} If it comes from an older Airflow, or a migration "
+        "was interrupted, run `airflow db migrate` with Airflow 2.10 or 2.11; if it comes from a newer one, upgrade "
+        "Windsock."
     )

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.exc import DBAPIError
 
-from windsock import access, audit, bodies, db, etags, idempotency, parameters, responses, spec
+from windsock import access, audit, bodies, db, etags, idempotency, outdated, parameters, responses, spec
 from windsock.context import context
 from windsock.framework import OpenAPIOperation, Resolver
 from windsock.spec import DocumentError, Operation
@@ -64,6 +64,7 @@ def envelope(operation: Operation, handler: Handler) -> Handler:
 
     def once(given: dict[str, Any]) -> Any:
         with db.transaction():
+            outdated.refuse(operation.since)
             if condition is not None:
                 condition(given)
             if memory is not None and (earlier := memory.recall(given)) is not None:

@@ -11,7 +11,7 @@ from sqlalchemy import Select, bindparam, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from windsock import access, db
+from windsock import access, db, outdated
 from windsock.errors import AlreadyExists, BadRequest, NotFound
 from windsock.jsontext import to_json
 from windsock.plans import Derived, Hidden, Plan, Timestamp, plan_of
@@ -197,6 +197,8 @@ def _check_fits(model: type[Any], name: str, attribute: str, value: Any) -> None
     longest = getattr(column.type, "length", None) if column is not None else None
     if longest and isinstance(value, str) and len(value) > longest:
         raise BadRequest(f"Member {name!r} has {len(value)} characters; it may have {longest}")
+    if column is not None:
+        outdated.refuse_value(column, name, value)
 
 
 def accepted(row: Any, schema: RowSchema, body: dict[str, Any], mask: list[str] | None = None) -> dict[str, Any]:

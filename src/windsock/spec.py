@@ -96,6 +96,11 @@ class Operation:
         return bool(self.raw.get("x-audit", self.method != "get"))
 
     @cached_property
+    def since(self) -> tuple[int, ...]:
+        """The oldest Airflow whose database takes this change"""
+        return tuple(map(int, self.raw["x-since"].split("."))) if "x-since" in self.raw else ()
+
+    @cached_property
     def success(self) -> tuple[int, tuple[str, ...]]:
         """Status (int) of the documented success and the media types that it can have."""
         code = min(c for c in self.raw["responses"] if c.startswith("2"))

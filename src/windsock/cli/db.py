@@ -43,3 +43,5 @@ def check(config: Config) -> None:
 
     revision = migrate.check(engine(config))
     click.echo(f"The database has revision {revision}, which Windsock serves.")
+    if said := migrate.reservation(revision):
+        click.echo(said)

@@ -42,9 +42,11 @@ def load_command(config: Config, size: str, password: str | None, now: datetime 
     """
     from windsock import migrate
     from windsock.demo.bulk import LoadError, Wish, check
+    from windsock.revisions import RELEASES
 
     used = engine(config)
-    migrate.check(used)
+    if migrate.check(used) not in RELEASES[-1].revisions:
+        raise migrate.SchemaError("Demo data needs the schema of Airflow 2.11, as `windsock db init` makes it.")
     try:
         with used.connect() as connection:
             check(connection)

@@ -126,9 +126,11 @@ def _build() -> Flask:
     config.check()
     used = engine(config)
     try:
-        migrate.check(used)
+        revision = migrate.check(used)
     finally:
         used.dispose()
+    if said := migrate.reservation(revision):
+        click.echo(said, err=True)
     return build()
 
 

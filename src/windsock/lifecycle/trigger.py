@@ -35,7 +35,7 @@ def trigger(dag_id: str, body: dict[str, Any]) -> DagRun:
     params.check(doc.data.get("params"), wanted.conf)
     run = _insert(wanted, doc, dag_hash)
     if rows := list(expansion.instances(doc, dag_id, run.run_id, run.execution_date)):
-        db.session().execute(insert(TaskInstance), rows)
+        db.session().connection().execute(insert(TaskInstance), rows)
     if wanted.note:
         who = caller()
         db.session().add(DagRunNote(dag_run_id=run.id, content=wanted.note, user_id=who and who.id))
