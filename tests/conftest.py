@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import orjson
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 import factories
 from clients import PASSWORD_HASH, SETTINGS, signed_in
 from databases import KINDS, postgres
-from windsock import migrate
+from windsock import migrate, spec
 from windsock.app import create_app
 from windsock.config import Config
 from windsock.context import KEY
@@ -166,3 +167,15 @@ def statements(engine: Engine) -> Callable[[], AbstractContextManager[list[str]]
             event.remove(engine, "before_cursor_execute", note)
 
     return statements
+
+
+@pytest.fixture
+def broken_document(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """The document's data, to be damaged; everything that was read from it is forgotten before and after."""
+    damaged = orjson.loads(orjson.dumps(spec.lean()))
+    for function in (spec.lean, spec.operations):
+        function.cache_clear()
+    monkeypatch.setattr(spec, "written", lambda: damaged)
+    yield damaged
+    for function in (spec.lean, spec.operations):
+        function.cache_clear()

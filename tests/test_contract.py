@@ -113,18 +113,6 @@ def test_start_up_refuses_a_filter_that_compares_by_an_unknown_word(broken_docum
         _ = spec.operations()["get_event_logs"].filters
 
 
-@pytest.fixture
-def broken_document(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """The document's data, to be damaged; everything that was read from it is forgotten before and after."""
-    damaged = orjson.loads(orjson.dumps(spec.lean()))
-    for function in (spec.lean, spec.operations):
-        function.cache_clear()
-    monkeypatch.setattr(spec, "written", lambda: damaged)
-    yield damaged
-    for function in (spec.lean, spec.operations):
-        function.cache_clear()
-
-
 # ---------------------------------------------------------------- answers
 @pytest.mark.parametrize("dress", [f.filled, nulls], ids=["rows full of data", "rows full of nulls"])
 def test_every_answer_is_valid_against_the_document_and_shows_all_that_it_declares(client, session, dress):

@@ -11,6 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from windsock import (
     auth,
     db,
+    deprecations,
     errors,
     intake,
     limits,
@@ -59,6 +60,7 @@ def create_app(config: Config | None = None, database: Database | None = None) -
     stream.register(app, config)
     _add_operations(app)
     published.register(app, config)
+    deprecations.register(app, config)
     if config.get_bool("webserver", "enable_swagger_ui"):
         app.register_blueprint(pages.pages)
     app.after_request(_protect)
@@ -95,7 +97,7 @@ def _add_cors(app: Flask, config: Config) -> None:
         methods = config.get_list("api", "access_control_allow_methods")
         headers = config.get_list("api", "access_control_allow_headers")
         exposed = ["ETag", "Link", "WWW-Authenticate", "Allow", "Retry-After", "Preference-Applied",
-                   REPLAYED, request_ids.HEADER]  # fmt: skip
+                   REPLAYED, request_ids.HEADER, *deprecations.HEADERS]  # fmt: skip
         options: dict[str, Any] = {"expose_headers": exposed}
         options |= {"methods": methods} if methods else {}
         options |= {"allow_headers": headers} if headers else {}

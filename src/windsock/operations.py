@@ -12,7 +12,19 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.exc import DBAPIError
 
-from windsock import access, audit, bodies, db, etags, idempotency, outdated, parameters, responses, spec
+from windsock import (
+    access,
+    audit,
+    bodies,
+    db,
+    deprecations,
+    etags,
+    idempotency,
+    outdated,
+    parameters,
+    responses,
+    spec,
+)
 from windsock.context import context
 from windsock.framework import OpenAPIOperation, Resolver
 from windsock.spec import DocumentError, Operation
@@ -32,6 +44,7 @@ def handlers() -> dict[str, Handler]:
         if not hasattr(room, operation.id):
             raise DocumentError(f"{operation.id}: {operation.room} has no function of this name")
         etags.check(operation)
+        deprecations.check(operation)
         found[operation.id] = getattr(room, operation.id)
     for name, room in rooms.items():
         for function in vars(room).values():
