@@ -185,6 +185,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("windsock", "remote_log_options", "str", "",
             'Further options of fsspec for the remote folder, as a JSON object such as `{"endpoint_url": "..."}`.',
             sensitive=True),
+    Setting("windsock", "statement_timeout", "float", "60",
+            "Seconds that one SQL statement may take; then the request is a 503. 0: any."),
+    Setting("windsock", "lock_timeout", "float", "30",
+            "Seconds that a statement may wait for a lock of the database; then the request is a 503. 0: any"
+            " (PostgreSQL), none (SQLite)."),
     Setting("windsock", "max_body_size", "int", "16777216", "Bytes of a request's body; a larger one is a 413."),
     Setting("windsock", "idempotency_hours", "float", "24",
             "Hours for which a request with the same `Idempotency-Key` gives what the first one has created."),
@@ -287,6 +292,8 @@ class Config:
         self._environ = {} if environ is None else environ
         self._file = file or _parser()
         self._known: dict[tuple[str, str], str] = {}
+        #: The file that was read, if there was one.
+        self.source: Path | None = None
 
     @classmethod
     def load(
@@ -313,12 +320,17 @@ class Config:
             line = getattr(error, "lineno", None)
             place = f"{source}, line {line}" if line else str(source)
             raise ConfigError(f"{place}: not a valid configuration file ({type(error).__name__})") from None
+        config.source = source
         return config
 
     @property
     def home(self) -> Path:
         """`$AIRFLOW_HOME`, or `~/airflow`."""
         return Path(_expand(self._environ.get("AIRFLOW_HOME", "~/airflow"), self._environ))
+
+    def variables(self) -> Mapping[str, str]:
+        """The variables of the environment that it reads."""
+        return self._environ
 
     def get(self, section: str, key: str) -> str:
         """The value as text; ConfigError when the option has neither a value nor a default.
@@ -403,9 +415,10 @@ class Config:
         for section, key in limits:
             if self.get_int(section, key) < 1:
                 raise self._wrong(section, key, "at least 1")
-        for key in (setting.key for setting in SETTINGS if setting.key.startswith("proxy_fix_x_")):
-            if self.get_int("webserver", key) < 0:
-                raise self._wrong("webserver", key, "at least 0")
+        proxies = [("webserver", s.key) for s in SETTINGS if s.key.startswith("proxy_fix_x_")]
+        for section, key in [*proxies, ("windsock", "statement_timeout"), ("windsock", "lock_timeout")]:
+            if self.get_float(section, key) < 0:
+                raise self._wrong(section, key, "at least 0")
         try:
             re.compile(self.get("scheduler", "allowed_run_id_pattern"))
         except re.error:

@@ -20,7 +20,7 @@ from windsock import outages, statements
 from windsock.config import Config
 from windsock.context import context
 from windsock.context import operation as current_operation
-from windsock.engines import PATIENCE, reading_engine, replica_engine, writing_engine
+from windsock.engines import reading_engine, replica_engine, writing_engine
 from windsock.replica import Replica
 from windsock.statements import Make, Row
 
@@ -179,11 +179,12 @@ def _impatience(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return
+    usual = driver.execute("PRAGMA busy_timeout").fetchone()[0]
     driver.execute(f"PRAGMA busy_timeout = {_BRIEF}")
     try:
         yield
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
+        driver.execute(f"PRAGMA busy_timeout = {usual}")
 
 
 def lost_to_another(error: DBAPIError) -> bool:

@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+from windsock import timeouts
 from windsock.config import Config
 from windsock.older import adapt
 
 _BY_POSITION = {"_result_disable_adapt_to_context": True}
-#: Seconds that SQLite waits for a lock.
-PATIENCE = 30
+#: Seconds for which a command waits for a lock of SQLite.
+_PATIENCE = 30
 #: When a server that does not answer is given up, in seconds and milliseconds (libpq); a replica is soon left alone.
 _PRIMARY = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
 _REPLICA = {"connect_timeout": 3, "tcp_user_timeout": 3_000}
@@ -32,15 +33,16 @@ def reading_engine(config: Config) -> Engine:
     Rows are read by position or name only, so SQLAlchemy need not match the columns of each statement anew, which
     takes a tenth of a request's time.
     """
-    return _reading(config, options(config))
+    return _limited(_reading(options(config)), config)
 
 
 def replica_engine(config: Config) -> Engine:
     """As `reading_engine`, on the database of `[windsock] sql_alchemy_conn_read`, which must be set."""
-    return _reading(config, _pool(config) | {"url": config.replica_url, "connect_args": _REPLICA})
+    engine = _reading(_pool(config) | {"url": config.replica_url, "connect_args": _REPLICA})
+    return _limited(engine, config)
 
 
-def _reading(config: Config, given: dict[str, Any]) -> Engine:
+def _reading(given: dict[str, Any]) -> Engine:
     engine = create_engine(isolation_level="AUTOCOMMIT", execution_options=_BY_POSITION, hide_parameters=True, **given)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _enforce_foreign_keys)
@@ -53,7 +55,7 @@ def writing_engine(config: Config) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_for_writing)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return _settled(engine)
+    return _limited(_settled(engine), config)
 
 
 def plain_engine(config: Config) -> Engine:
@@ -65,7 +67,7 @@ def options(config: Config) -> dict[str, Any]:
     """Keyword arguments of `create_engine`, from `[database]`."""
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite":
-        return {"url": url, "connect_args": {"check_same_thread": False, "timeout": PATIENCE}}
+        return {"url": url, "connect_args": {"check_same_thread": False, "timeout": _PATIENCE}}
     return _pool(config) | {"url": url, "connect_args": _PRIMARY}
 
 
@@ -76,6 +78,11 @@ def _pool(config: Config) -> dict[str, Any]:
         "pool_recycle": config.get_int("database", "sql_alchemy_pool_recycle"),
         "pool_pre_ping": config.get_bool("database", "sql_alchemy_pool_pre_ping"),
     }
+
+
+def _limited(engine: Engine, config: Config) -> Engine:
+    timeouts.limit(engine, config)
+    return engine
 
 
 def _settled(engine: Engine) -> Engine:

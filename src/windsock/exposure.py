@@ -27,7 +27,7 @@ _LOGIN = re.compile(r"""(^|[\s,;"'=])([^\s:/@,;"'=]+):[^\s/@,;"']+@(?=[\w.-])"""
 
 
 @cache
-def _reference() -> dict[tuple[str, str], str | None]:
+def reference() -> dict[tuple[str, str], str | None]:
     """Section and option -> Airflow's default, None where there is none."""
     parser = configparser.RawConfigParser(allow_no_value=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
@@ -62,11 +62,11 @@ class Exposure:
 
 @cache
 def _defaults() -> frozenset[tuple[str, str]]:
-    return frozenset(name for name, value in _reference().items() if value is not None)
+    return frozenset(name for name, value in reference().items() if value is not None)
 
 
 def _unknown(config: Config, section: str, key: str) -> bool:
-    return (section, key) not in _reference() and config.default(section, key) is None
+    return (section, key) not in reference() and config.default(section, key) is None
 
 
 def _suspicious(section: str, key: str, masker: Masker) -> bool:
@@ -80,5 +80,5 @@ def _value(config: Config, section: str, key: str) -> str:
         return written
     default = config.default(section, key)
     if default is None:
-        default = (_reference().get((section, key)) or "").replace("{AIRFLOW_HOME}", str(config.home))
+        default = (reference().get((section, key)) or "").replace("{AIRFLOW_HOME}", str(config.home))
     return default

@@ -39,6 +39,11 @@ def setup(config: Config) -> None:
         logging.getLogger("windsock").setLevel(level)
 
 
+def check(config: Config) -> None:
+    """Raise ConfigError for an unknown word."""
+    _formatter(config), _level(config)
+
+
 def observer(config: Config) -> Callable[[Answered], None] | None:
     """What logs each answer; None where nobody wants it."""
     wanted = config.get_bool(*ACCESS) and access.isEnabledFor(logging.INFO)

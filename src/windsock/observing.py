@@ -46,6 +46,7 @@ class _Cost:
     began: float
     statements: int = 0
     database_seconds: float = 0.0
+    statement_began: float | None = None
     span: Any = None
 
 
@@ -94,13 +95,19 @@ def timed(execute: Callable[..., None], *arguments: Any) -> bool:
     if cost is None:
         execute(*arguments)
         return True
-    began = perf_counter()
+    cost.statement_began = perf_counter()
     try:
         execute(*arguments)
     finally:
         cost.statements += 1
-        cost.database_seconds += perf_counter() - began
+        cost.database_seconds += perf_counter() - cost.statement_began
     return True
+
+
+def statement_began() -> float | None:
+    """When the last statement of this request began, by `perf_counter`; None outside of one."""
+    cost = _cost()
+    return cost.statement_began if cost else None
 
 
 def _watch(dialect: Dialect) -> None:

@@ -6,12 +6,21 @@ from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 
 # SQLSTATEs are those of PostgreSQL's documentation, appendix A; PgBouncer gives 08P01 to all of its own.
 _GONE = ("08", "57P", "53300")
-#: Besides, later it may work: deadlocks, failed serializations, no resources, a server that was made a standby, a lock.
-_BUSY = ("40001", "40P01", "53", "25006", "55P03")
+#: Besides, later it may work: deadlocks, failed serializations, no resources, a server that was made a standby, a lock
+#: that somebody keeps, a statement that took too long.
+_BUSY = ("40001", "40P01", "53", "25006", "55P03", "57014")
 #: What a standby ends in favour of the log that it replays, or does not do at all.
 _REPLAYING = ("40001", "40P01", "25006")
 #: SQLite's own words; Python 3.10 knows no codes.
-_SQLITE = ("database is locked", "database table is locked", "unable to open database file", "disk I/O error")
+_SQLITE = (
+    "database is locked",
+    "database table is locked",
+    "unable to open database file",
+    "disk I/O error",
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "interrupted",  # see `timeouts`
+)
 
 
 def gone(error: Exception) -> bool:

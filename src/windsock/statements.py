@@ -12,6 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Select
 
+from windsock import observing
+
 Row = Sequence[Any]
 #: What makes a statement from a shape, and from nothing else but its arguments.
 Make = Callable[..., Select[Any]]
@@ -55,7 +57,7 @@ def _fetch(connection: Connection, text: str, parameters: Any) -> tuple[Sequence
             if execute(cursor, text, parameters, None):
                 break
         else:
-            cursor.execute(text, parameters)
+            observing.timed(cursor.execute, text, parameters)
         for heard in connection.dispatch.after_cursor_execute:
             heard(connection, cursor, text, parameters, None, False)
         found = cursor.description, cursor.fetchall()

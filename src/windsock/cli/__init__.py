@@ -6,7 +6,7 @@ import os
 
 import click
 
-from windsock.cli import completion, config, db, demo, roles, serve, spec, standalone, tokens, users, where
+from windsock.cli import completion, config, db, demo, doctor, roles, serve, spec, standalone, tokens, users, where
 from windsock.cli.base import OneLineErrors, accept_config, examples
 
 _EPILOG = """\b
@@ -36,5 +36,5 @@ def version() -> None:
 
 
 for _command in (standalone.standalone, serve.serve, db.db, users.users, roles.roles, tokens.tokens, config.config,
-                 demo.demo, spec.spec, where.where, completion.completion):  # fmt: skip
+                 demo.demo, doctor.doctor, spec.spec, where.where, completion.completion):  # fmt: skip
     main.add_command(_command)

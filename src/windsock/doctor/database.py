@@ -1,0 +1,142 @@
+"""The database: whether it is there, quick, of a known schema and of one time; and whether the keys fit its secrets."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from sqlalchemy import Connection as Opened
+from sqlalchemy import func, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from windsock import migrate
+from windsock.crypto import Vault
+from windsock.doctor import Finding, Patient, error, ok, warning
+from windsock.engines import plain_engine
+from windsock.models import Connection, Job, Variable
+
+_SLOW_MS, _CLOCK = 20, timedelta(seconds=2)
+_OLDEST_POSTGRES = 13
+#: Encrypted values of each kind that are tried.
+_SAMPLE = 20
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Reach it, time it, know it."""
+    url = make_url(patient.config.database_url)
+    shown = url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        yield error(
+            f"The file {url.database} does not exist", "Check [database] sql_alchemy_conn, or: windsock db init"
+        )
+        return
+    engine = plain_engine(patient.config)
+    try:
+        with engine.connect() as connection:
+            yield _latency(connection, shown)
+            yield from _server(connection)
+        revision = migrate.check(engine)
+    except SQLAlchemyError as failed:
+        said = " ".join(str(getattr(failed, "orig", None) or failed).split())
+        yield error(
+            f"{shown} cannot be used: {said:.300}", "Start the database, or correct [database] sql_alchemy_conn."
+        )
+        return
+    except migrate.SchemaError as failed:
+        yield error("Its schema is not one that Windsock serves", str(failed))
+        return
+    yield ok(f"Revision {revision} is known")
+    patient.engine = engine
+
+
+def _latency(connection: Opened, shown: str) -> Finding:
+    taken = []
+    for _ in range(7):
+        begun = perf_counter()
+        connection.execute(text("SELECT 1")).all()
+        taken.append((perf_counter() - begun) * 1000)
+    told = f"{shown} answers within {median(taken):.1f} ms"
+    fix = "Each request asks two to five times: bring the server closer to the database."
+    return ok(told) if median(taken) < _SLOW_MS else warning(told, fix)
+
+
+def _server(connection: Opened) -> Iterator[Finding]:
+    name, version = connection.dialect.name, connection.dialect.server_version_info or ()
+    told = f"{name} {'.'.join(map(str, version))}"
+    if name == "postgresql" and version < (_OLDEST_POSTGRES,):
+        yield warning(f"{told} is older than what Windsock is tested with", f"Upgrade to {_OLDEST_POSTGRES} or later.")
+        return
+    yield ok(told)
+    if name == "postgresql":
+        limit = int(connection.execute(text("SHOW max_connections")).scalar_one())
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        needed = cores * 4 * 2
+        if needed > limit / 2:
+            fix = "Raise max_connections, use fewer workers or threads, or put PgBouncer in between."
+            told = (
+                f"Of {limit} connections, `windsock serve` would use up to {needed} with its defaults on this machine"
+            )
+            yield warning(told, fix)
+
+
+def check_clock(patient: Patient) -> Iterator[Finding]:
+    """Compare the clocks of this machine, of the database and of the processes of Airflow."""
+    if patient.engine is None:
+        return
+    with patient.engine.connect() as connection:
+        if patient.engine.dialect.name == "postgresql":
+            told = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            yield _compare(told - datetime.now(timezone.utc), "The clock of the database")
+        newest = connection.execute(select(func.max(Job.latest_heartbeat))).scalar()
+    ahead = newest - datetime.now(timezone.utc) if newest else timedelta()
+    if ahead > _CLOCK:
+        yield _compare(ahead, "The clock of a process of Airflow")
+    else:
+        told = f"was at {newest:%Y-%m-%d %H:%M:%S} UTC, in the past" if newest else "is not there yet"
+        yield ok(f"The last heartbeat of Airflow's processes {told}")
+
+
+def _compare(difference: timedelta, whose: str) -> Finding:
+    seconds = abs(difference.total_seconds())
+    way = "ahead of" if difference > timedelta() else "behind"
+    fix = "Let NTP keep both: sessions, tokens and schedules depend on it."
+    if abs(difference) > _CLOCK:
+        return warning(f"{whose} is {seconds:.1f} s {way} that of this machine", fix)
+    return ok(f"{whose} differs by {seconds * 1000:.0f} ms")
+
+
+def check_keys(patient: Patient) -> Iterator[Finding]:
+    """Decrypt some stored values, and forget them."""
+    if patient.engine is None:
+        return
+    encrypted = {
+        "variables": select(Variable.val).where(Variable.is_encrypted.is_(True)),
+        "passwords of connections": select(Connection.password).where(Connection.is_encrypted.is_(True)),
+        "extras of connections": select(Connection.extra).where(Connection.is_extra_encrypted.is_(True)),
+    }
+    vault = Vault(patient.config.get("core", "fernet_key"))
+    with patient.engine.connect() as connection:
+        for what, statement in encrypted.items():
+            values = [value for value in connection.execute(statement.limit(_SAMPLE)).scalars() if value]
+            if values:
+                yield _readable(vault, values, what)
+            else:
+                yield ok(f"No {what} are encrypted")
+
+
+def _readable(vault: Vault, values: list[Any], what: str) -> Finding:
+    logging.disable(logging.WARNING)  # it would tell of each value
+    try:
+        good = sum(vault.decrypt(value) is not None for value in values)
+    finally:
+        logging.disable(logging.NOTSET)
+    told = f"{good} of {len(values)} encrypted {what} that were tried can be decrypted"
+    fix = "Add the key that encrypted the others to [core] fernet_key, behind a comma."
+    return ok(told) if good == len(values) else error(told, fix)
