@@ -28,9 +28,10 @@ _LEVELS: dict[str, tuple[str, str, int]] = {
 @with_output("text")
 @with_config
 def doctor(config: Config, form: str) -> None:
-    """Look at configuration, database, keys, permissions, clocks and files, and say what to fix.
+    """Find what is wrong, and say what to fix.
 
-    Nothing is changed. The status is 0 if all is in order, 1 after warnings, and 2 after errors.
+    Configuration, packages, database, clocks, keys, permissions and files are looked at, and nothing is changed. The
+    status is 0 if all is in order, 1 after warnings, and 2 after errors.
     """
     from windsock.doctor import examine
 
