@@ -231,4 +231,3 @@ def test_a_server_that_stops_says_so_and_does_not_wait(database: Engine, run: st
         server.process.send_signal(signal.SIGTERM)
         assert until(response, event="end")["reason"] == "stopping"
         assert server.process.wait(timeout=20) == 0
-        assert "Killing" not in server.log.read_text()
