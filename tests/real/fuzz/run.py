@@ -1,6 +1,6 @@
 """Schemathesis with all checks against a server with demo data, as three callers; prints what each of them met.
 
-    PYTHONPATH=tests python tests/real/fuzz/run.py [--examples 20] [--seed 1] [--caller admin|one-dag|nobody]
+    PYTHONPATH=tests python tests/real/fuzz/run.py [--quick] [--examples 20] [--seed 1] [--caller NAME]
 
 Exit status 1 when a check failed or an answer was 500 or above. Operations that never answered 2xx are listed: of those
 the fuzzing says little. Needs `schemathesis` beside `windsock`; `tox -e fuzz` installs both.
@@ -26,6 +26,7 @@ from windsock import spec
 
 HERE = Path(__file__).parent
 CALLERS = ("admin", "one-dag", "nobody")
+QUICK = {"caller": ["admin"], "examples": 3, "phases": "examples,fuzzing"}
 #: What only operations that delete are sent to.
 LOST_DAG, EMPTIED_DAG = "customer_segments", "supplier_feed"
 LOST_URI, LOST_QUEUE = "file://models/demand/current", "s3://lake/stock/snapshot.parquet"
@@ -285,7 +286,10 @@ def main() -> None:
     parser.add_argument("--phases", default="examples,coverage,fuzzing")
     parser.add_argument("--caller", choices=CALLERS, action="append", help="default: all, one after the other")
     parser.add_argument("--keep", metavar="DIR", help="keep the reports of Schemathesis in this directory")
+    parser.add_argument("--quick", action="store_const", const=QUICK, default={}, help="for each commit: "
+                        "an administrator, the examples of the document and 3 made up for each operation")  # fmt: skip
     options = parser.parse_args()
+    vars(options).update(options.quick)
     failures = 0
     with tempfile.TemporaryDirectory() as temporary:
         ids = Path(options.keep or temporary).absolute() / "ids.json"
