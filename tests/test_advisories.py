@@ -431,6 +431,16 @@ def test_cve_2026_22922_the_right_on_task_instances_gives_no_logs(task, as_user)
     assert_problem(client.get(f"{TASK}/logs/1"), 403, "Task Logs.can_read")
 
 
+def test_cve_2026_34538_who_waits_for_a_run_is_told_no_xcom(task, as_user, add, session):
+    run = session.scalars(select(DagRun)).one()
+    add(f.xcom(run, task, value=json.dumps(SECRET).encode()))
+    client = as_user(permissions=[f"DAG:{MINE}.can_read", "DAG Runs.can_read"])
+    assert client.get(f"{TASK}/xcomEntries/return_value").status_code == 403
+    told = json.loads(client.get(f"{RUN}/wait").data)
+    assert told.keys() == {"event", "reason", "state", "start_date", "end_date"}
+    assert SECRET not in json.dumps(told)
+
+
 def test_cve_2023_37379_connections_are_not_tested_unless_a_setting_allows_it(client):
     response = client.post(f"{API}/connections/test", json={"connection_id": "x", "conn_type": "http"})
     assert_problem(response, 403, "test_connection")
