@@ -7,6 +7,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from time import monotonic, sleep
@@ -23,6 +24,8 @@ from clients import API, PASSWORD_HASH, credentials
 from databases import postgres
 from problems import assert_problem
 from servers import Server, serving
+from windsock import tokens
+from windsock.context import KEY
 from windsock.db import Database
 from windsock.models import DagRun, User
 from windsock.waiting.watch import GONE, Look, Waiter, Watch
@@ -181,6 +184,20 @@ def test_who_loses_the_right_to_see_a_run_is_told_no_more(change_user, server, d
         change(database, run, state="success")
         last = until(response, event="end")
     assert last == {"event": "end", "reason": "refused", "state": None, "start_date": None, "end_date": None}
+
+
+def test_who_loses_the_token_is_told_no_more(make_app, make_user, connection, add):
+    user = make_user("Viewer")
+    add(f.dag(), f.dag_run("etl", "open", state="running"))
+    settings = {("api", "auth_backends"): "token", ("windsock", "wait_heartbeat_sec"): "0.1"}
+    app = make_app(settings)
+    token = tokens.make(connection, app.extensions[KEY].config, tokens.Wanted(user.username, timedelta(days=1)))
+    headers = {"Authorization": f"Bearer {token.text}"}
+    with app.test_client().get(path("open", "interval=60"), headers=headers) as answer:
+        told = map(json.loads, answer.response)
+        assert [next(told)["event"] for _ in range(2)] == ["state", "heartbeat"]
+        tokens.revoke(connection, token.id)
+        assert next(told)["reason"] == "refused"
 
 
 def test_a_run_that_is_deleted_is_gone(server, database, run):
