@@ -131,14 +131,15 @@ def _parameter(parameter: dict[str, Any]) -> Callable[[list[str]], Any]:
 def compile_parameters(operation: Operation) -> Callable[[dict[str, Any], Request], dict[str, Any]]:
     """A function from the path's values and the request to the handler's keyword arguments.
 
-    An empty value counts as none, as importers send it for what nobody filled in; `allowEmptyValue` gives it a meaning.
+    An empty value of what is optional counts as none, as importers send it for what nobody filled in; `allowEmptyValue`
+    gives it a meaning.
     """
     query = {p["name"]: _parameter(p) for p in operation.parameters if p["in"] == "query"}
     path = {p["name"]: _parameter(p) for p in operation.parameters if p["in"] == "path"}
     defaults = {p["name"]: p["schema"]["default"] for p in operation.parameters
                 if "default" in p["schema"] and p["in"] == "query"}  # fmt: skip
     required = [p["name"] for p in operation.parameters if p["in"] == "query" and p.get("required")]
-    telling = {p["name"] for p in operation.parameters if p.get("allowEmptyValue")}
+    telling = {*required, *(p["name"] for p in operation.parameters if p.get("allowEmptyValue"))}
 
     strict = bool(path or query.keys() - {"fields"})  # Airflow ignores any parameter where it knows none
 

@@ -51,6 +51,12 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 
 @schemathesis.hook
+def filter_query(context: Any, query: Any) -> bool:
+    """Send no parameter empty: an optional one counts as none then, and there is nothing wrong with that."""
+    return not any(value in ("", [], {}, None) and name != "cursor" for name, value in (query or {}).items())
+
+
+@schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Give the rows that an example would make, and all that Schemathesis derives from it, names of their own.
 
@@ -90,6 +96,8 @@ def _parameter(operation: spec.Operation, given: dict[str, Any], example: Any) -
         schema = {**schema, "enum": _orders(operation)}
     if name == "cursor":  # another is what an answer before has brought
         schema, example = {**schema, "enum": [""]}, ""
+    if name == "timeout":  # nobody waits longer for what no scheduler runs
+        schema, example = {**schema, "maximum": 1}, 1
     if name == "fields":
         schema = {**schema, "items": {"enum": _members(operation)}}
     if name == "update_mask":

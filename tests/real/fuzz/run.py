@@ -185,6 +185,8 @@ EXPLAINED = [
            "cursor and offset exclude each other, and values that may be long have no cursor"),
     Reason("positive_data_acceptance", r"/logs/{task_try_number}$", r"^token: this server has not issued it",
            "a token is what an answer before has brought"),
+    Reason("positive_data_acceptance", r"^POST ", r"^Header Idempotency-Key: this key came with another body",
+           "a key belongs to one request"),
     Reason("negative_data_rejection", _LISTS, _ONE_OF_OURS, "a list below an unknown id is empty, as in Airflow"),
     Reason("negative_data_rejection", r"/(connections|pools|roles|users|variables)/{\w+}$", _ONE_OF_OURS,
            "any text may be an id, and this run makes rows with such"),
