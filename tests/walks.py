@@ -37,9 +37,14 @@ def ask(client: Any, operation: Operation, url: str, headers: Any = (), **query:
     return client.post(url, json=form, headers=dict(headers))
 
 
+def next_link(response: Any) -> str | None:
+    """The Link header that leads to the next page, among those with another meaning."""
+    return next((link for link in response.headers.getlist("Link") if 'rel="next"' in link), None)
+
+
 def cursor_of(response: Any, operation: Operation) -> str | None:
     """The cursor in the Link header; None on the last page."""
-    link = response.headers.get("Link")
+    link = next_link(response)
     if link is None:
         return None
     if operation.method == "post":

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from flask import Request, g, request
-from sqlalchemy import BindParameter, ColumnElement, Text, bindparam, literal, or_, select, true
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, Text, bindparam, literal, or_, select, true
 
 from windsock import db
 from windsock.accepting import preferred
@@ -18,7 +18,7 @@ from windsock.context import caller as current_caller
 from windsock.context import context
 from windsock.context import operation as current_operation
 from windsock.errors import PermissionDenied, Unauthenticated
-from windsock.grants import PER_DAG, Granted, dag_action, each, granted, readable, resources
+from windsock.grants import PER_DAG, Granted, among, dag_action, each, granted, readable, resources
 from windsock.spec import Operation
 from windsock.spec import Permission as Right
 
@@ -136,16 +136,15 @@ def reach(model: type[Any]) -> Reach:
 def narrow(statement: Any, model: type[Any], reach: Reach, counting: bool = False) -> Any:
     """Narrow a statement as `scope` does, for all callers who reach so far.
 
-    A count joins the ids of those DAGs. Anything else asks row by row, unless they are few: a page is full after some
-    rows in its order.
+    A count tells the planner the ids of those DAGs. Anything else asks row by row, unless they are few: a page is full
+    after some rows in its order.
     """
     if reach is Reach.ALL:
         return statement
     column: Any = model.dag_id
-    if column.nullable:
-        return statement.where(or_(column.is_(None), _within(column)))
-    if counting:
-        return statement.where(column == each(_IDS))
+    if counting or column.nullable:
+        within = among(column, _IDS, _ID_LIST) if counting else _within(column)
+        return statement.where(or_(column.is_(None), within) if column.nullable else within)
     return statement.where(_within(column) if reach is Reach.FEW else _within(column).is_(True))
 
 
@@ -174,6 +173,7 @@ def _granted() -> Granted:
 
 #: The ids of those DAGs, which the request has when a statement with them is sent.
 _IDS: BindParameter[Any] = bindparam("granted", type_=Text(), callable_=lambda: _granted().ids)
+_ID_LIST: BindParameter[Any] = bindparam("granted_list", type_=ARRAY(Text()), callable_=lambda: _granted().list)
 
 
 def holds(column: Any, right: Right) -> ColumnElement[bool]:

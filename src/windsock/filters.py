@@ -14,7 +14,7 @@ from windsock.access import Reach
 from windsock.callers import ANY
 from windsock.context import operation as current
 from windsock.errors import BadRequest
-from windsock.ordering import Key, leads_index
+from windsock.ordering import Key, Stretch
 from windsock.plans import Plan
 from windsock.spec import Filter
 
@@ -57,12 +57,6 @@ class Rows(NamedTuple):
     wanted: tuple[Wanted, ...]
     reach: Reach
 
-    @property
-    def indexed(self) -> bool:
-        """Whether an index finds the rows by one of the filters."""
-        equal = (one.filter.field for one in self.wanted if one.filter.comparison in ("=", "in"))
-        return any(leads_index(self.plan.column(field)) for field in equal)
-
     def countable(self) -> Select[Any]:
         """A statement that has all of the rows, to be counted."""
         narrowed = access.narrow(self._statement(), self.plan.model, self.reach, counting=True)
@@ -72,36 +66,57 @@ class Rows(NamedTuple):
         found = select(self.plan.model).where(*self.conditions)
         return found.where(*(one.condition(self.plan) for one in self.wanted))
 
-    def _members(self) -> list[str]:
-        return [one.filter.field for one in self.wanted]
+    def _members(self, sorting: Sorting | None = None) -> list[str]:
+        names = [one.filter.field for one in self.wanted]
+        return names if sorting is None or sorting.member is None else [*names, sorting.member]
 
-    def page(self, sorting: Sorting, stretch: ColumnElement[bool] | None) -> Select[Any]:
+    @property
+    def asked(self) -> bool:
+        """Whether the query has a filter of its own, beside what the path names."""
+        return any(one.name not in current().path_names for one in self.wanted)
+
+    def page(self, sorting: Sorting, stretch: Stretch | None) -> Select[Any]:
         """The rows in an order, `:page_rows` of them from `:page_start` on, or those in a stretch of that order."""
-        names = self._members() if sorting.member is None else [*self._members(), sorting.member]
-        narrowed = access.narrow(self.plan.join(self._statement(), names), self.plan.model, self.reach)
-        found = narrowed.order_by(*sorting.clauses()).limit(bindparam("page_rows", type_=BigInteger()))
+        even = stretch is not None and stretch.even
+        plan, members = self.plan, self._members(sorting)
+        found = access.narrow(self._statement(), plan.model, self.reach).order_by(*sorting.clauses(even))
+        found = found.limit(bindparam("page_rows", type_=BigInteger()))
         if stretch is None:
             found = found.offset(bindparam("page_start", type_=BigInteger()))
         else:
-            found = found.where(stretch)
-        return self.plan.selected(found, [key.column for key in sorting.keys] if sorting.shown else ())
+            found = found.where(stretch.condition)
+        if sorting.late:
+            found = plan.join_late(found, members).order_by(*sorting._replace(few=False).clauses(even))
+        else:
+            found = plan.join(found, members)
+        return plan.selected(found, [key.column for key in sorting.keys] if sorting.shown else ())
+
+    def edge(self, sorting: Sorting, stretch: Stretch) -> Select[Any]:
+        """The first key of the row that `:page_start` rows of a stretch come before."""
+        first = sorting.keys[0]
+        narrowed = access.narrow(self._statement().where(stretch.condition), self.plan.model, self.reach)
+        found = self.plan.join_for(narrowed, self._members(sorting)).order_by(first.clause).limit(1)
+        found = found.offset(bindparam("page_start", type_=BigInteger()))
+        return found.with_only_columns(first.column, maintain_column_froms=True)
 
 
 class Sorting(NamedTuple):
     """How a page is sorted: by these keys, since `member` was asked for.
 
     `shown` asks for the values of the keys, too. `few` says that there are few rows: they are found first, then sorted.
+    `late` says that other tables are to be joined only when it is known which rows are on the page.
     """
 
     keys: tuple[Key, ...]
     member: str | None
     shown: bool
     few: bool
+    late: bool
 
-    def clauses(self) -> list[ColumnElement[Any]]:
-        """What stands in ORDER BY."""
-        first = self.keys[0].unindexed() if self.few else self.keys[0]
-        return [first.clause, *(key.clause for key in self.keys[1:])]
+    def clauses(self, even: bool) -> list[ColumnElement[Any]]:
+        """What stands in ORDER BY; where all rows have the same first key, without it."""
+        first, *others = self.keys[1:] if even else self.keys
+        return [(first.unindexed() if self.few else first).clause, *(key.clause for key in others)]
 
 
 def wanted(query: dict[str, Any]) -> tuple[tuple[Wanted, ...], dict[str, Any]]:

@@ -10,7 +10,20 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Select, Subquery, Text, and_, bindparam, exists, func, or_, select, union_all
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -88,15 +101,24 @@ def readable(column: Any, action: str, roles: Select[Any], prefix: str = PER_DAG
 
 # ---------------------------------------------------------------- thousands of grants: read once, bound as one text
 class Granted(NamedTuple):
-    """The ids of some DAGs: the text of a sorted JSON array, and whether they are so few that an index is of use."""
+    """The sorted ids of some DAGs, as the text of a JSON array and as a list; an index is of use if they are few."""
 
     ids: str
+    list: list[str]
     few: bool
 
 
 def each(ids: ColumnElement[str]) -> ColumnElement[str]:
     """The ids as the column of a table."""
     return _Each(ids).table_valued("value").c.value
+
+
+def among(column: ColumnElement[str], ids: ColumnElement[str], array: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a column is one of the ids, which are given as the text of a JSON array and as an array.
+
+    PostgreSQL takes the array: of that, its planner knows how many there are and how often each occurs.
+    """
+    return _Among(column, ids, array)
 
 
 def granted(action: str, roles: Select[Any]) -> Granted:
@@ -126,7 +148,7 @@ def _granted(*lists: str | None) -> Granted:
     prefix = PER_DAG["DAGs"]
     names = {name for found in lists for name in orjson.loads(found or "[]") if name.startswith(prefix)}
     ids = sorted(name[len(prefix) :] for name in names)
-    return Granted(orjson.dumps(ids).decode(), len(ids) <= FEW)
+    return Granted(orjson.dumps(ids).decode(), ids, len(ids) <= FEW)
 
 
 class _Gathered(FunctionElement[str]):
@@ -139,6 +161,12 @@ class _Each(FunctionElement[str]):
     """The strings of a JSON array as rows with the column `value`."""
 
     inherit_cache = True
+
+
+class _Among(FunctionElement[bool]):
+    """Whether a column is in an array; see `among`."""
+
+    type, inherit_cache = Boolean(), True
 
 
 @compiles(_Gathered)
@@ -159,3 +187,15 @@ def _json_array_elements(element: Any, compiler: Any, **kwargs: Any) -> str:
 @compiles(_Each, "sqlite")
 def _json_each(element: Any, compiler: Any, **kwargs: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kwargs)})"
+
+
+@compiles(_Among)
+def _any_of(element: Any, compiler: Any, **kwargs: Any) -> str:
+    column, _, array = element.clauses
+    return f"{compiler.process(column, **kwargs)} = ANY ({compiler.process(array, **kwargs)})"
+
+
+@compiles(_Among, "sqlite")
+def _in_json(element: Any, compiler: Any, **kwargs: Any) -> str:
+    column, ids, _ = element.clauses
+    return compiler.process(column.in_(select(each(ids))), **kwargs)

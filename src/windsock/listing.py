@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, after_this_request, request
 from sqlalchemy import ColumnElement
 from werkzeug.urls import iri_to_uri
 
-from windsock import access, counts, cursors, db
+from windsock import access, counts, cursors, paging
 from windsock.context import context
 from windsock.context import operation as current
 from windsock.cursors import Position
 from windsock.errors import BadRequest
-from windsock.filters import Rows, Sorting, wanted
-from windsock.ordering import Key, after, bounds, order_of
+from windsock.filters import Rows, wanted
+from windsock.ordering import Key, order_of
+from windsock.paging import Slice
 from windsock.plans import Plan, plan_of
 from windsock.rows import RowSchema, chosen, narrowed
 
-_COUNTS = {"exact": counts.exact, "estimated": counts.estimated}
-#: So many rows are sorted sooner than others are read in their order.
-_FEW = 5000
 _DEFAULT_PAGE = {"limit": ("windsock", "default_page_limit"), "page_limit": ("api", "fallback_page_limit")}
-
-
-class Slice(NamedTuple):
-    """Which rows a page has: it skips `offset` rows, or starts after `start`, which is None at the start of a walk."""
-
-    limit: int
-    offset: int = 0
-    by_cursor: bool = False
-    start: Position | None = None
-
-    @property
-    def passed(self) -> int:
-        """How many rows come before the page."""
-        return self.start.passed if self.start else self.offset
 
 
 def page(schema: RowSchema, query: dict[str, Any], *conditions: ColumnElement[bool], **values: Any) -> dict[str, Any]:
@@ -53,41 +37,13 @@ def page(schema: RowSchema, query: dict[str, Any], *conditions: ColumnElement[bo
     member, part, way = _sorted_by(query), _slice(query), counts.way()
     keys = _keys(plan, query, part)
     of = Rows(plan, conditions, asked, access.reach(schema.model))
-    few = _few(of, values)
-    rows = _rows(of, Sorting(keys, member, part.by_cursor, few is not None), part, values)
-    total = _total(part, len(rows), way, lambda: _COUNTS[way](of, values) if few is None else few)
+    number = paging.expected(of, values)
+    rows = paging.rows(of, paging.sorting(keys, member, part, number), part, values)
+    total = _total(part, len(rows), way, lambda: _count(of, values, way, number))
     if len(rows) > part.limit:
         last = rows[part.limit - 1][len(plan.columns) :]
         _announce_next(part, query, Position(list(last), part.passed + part.limit, {way: total}))
     return {schema.plural: plan.items(rows[: part.limit]), "total_entries": total}
-
-
-def _few(of: Rows, values: dict[str, Any]) -> int | None:
-    """How many rows there are, if an index finds them and they are few among very many (PostgreSQL).
-
-    Its planner then takes them for evenly spread, reads all others in the order of the page and finds too little.
-    """
-    if not of.plan.schema.sparse or context.database.reading.dialect.name != "postgresql" or not of.indexed:
-        return None
-    found = counts.up_to(_FEW, of, values)
-    return found if found < _FEW else None
-
-
-def _rows(of: Rows, sorting: Sorting, part: Slice, values: dict[str, Any]) -> list[Any]:
-    """The rows of a page and the first of the next, if there is one; for a cursor, with the values they are sorted by.
-
-    Starting after a row costs the same wherever it is; skipping rows means reading them.
-    """
-    if part.start is None:
-        given = {**values, "page_rows": part.limit + 1, "page_start": part.offset}
-        return db.rows(Rows.page, of, sorting, None, values=given)
-    rows: list[Any] = []
-    for stretch in after(sorting.keys, part.start.values[0] is None):
-        given = {**values, **bounds(part.start.values), "page_rows": part.limit + 1 - len(rows)}
-        rows += db.rows(Rows.page, of, sorting, stretch, values=given)
-        if len(rows) > part.limit:
-            break
-    return rows
 
 
 def _total(part: Slice, rows: int, way: str, count: Callable[[], int]) -> int:
@@ -107,6 +63,12 @@ def _total(part: Slice, rows: int, way: str, count: Callable[[], int]) -> int:
     if more:
         return max(found, seen + 1)
     return found if way == "exact" else min(found, seen)
+
+
+def _count(of: Rows, values: dict[str, Any], way: str, expected: int | None) -> int:
+    if way == "exact":
+        return counts.exact(of, values)
+    return counts.estimated(of, values) if expected is None else expected
 
 
 def _sorted_by(query: dict[str, Any]) -> str | None:

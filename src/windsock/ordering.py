@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     inspect,
     or_,
+    true,
     tuple_,
 )
 
@@ -92,25 +93,79 @@ def _key(column: Any, descending: bool, high: bool) -> Key:
     return Key(column, descending, ("first" if descending else "last") if high else low)
 
 
+class Stretch(NamedTuple):
+    """A range of an order. In an `even` one all rows have the same first key, so that the others give the order."""
+
+    condition: ColumnElement[bool]
+    even: bool = False
+
+    def within(self, whole: Stretch) -> Stretch:
+        """This part of another stretch."""
+        return self._replace(condition=and_(whole.condition, self.condition))
+
+
+WHOLE = Stretch(true())
+
+
 @lru_cache(512)
-def after(keys: tuple[Key, ...], null: bool) -> tuple[ColumnElement[bool], ...]:
-    """Conditions for the rows after another one, each one range of the order, in the order's sequence.
+def grouped(keys: tuple[Key, ...]) -> bool:
+    """Whether an index sorts by the first key, and none sorts the rows that have it in common."""
+    if len(keys) == 1 or not leads_index(keys[0].column):
+        return False
+    both = [key.column.property.columns[0] for key in keys[:2]]
+    table = both[0].table
+    sorts = any(list(index.columns)[:2] == both for index in (table.primary_key, *table.indexes))
+    return keys[0].descending or not sorts
+
+
+@lru_cache(512)
+def after(keys: tuple[Key, ...], null: bool) -> tuple[Stretch, ...]:
+    """What comes after a row, in the order's sequence.
 
     That row's values of the keys are bound as `bounds` names them; `null` says that it has none of the first key. The
-    conditions are several where nulls stand apart: a single one with OR would keep an index from being used. Keys after
-    the first are ascending and never null.
+    stretches are several where nulls stand apart, or equals: a single condition with OR would keep an index from being
+    used. Keys after the first are ascending and never null.
     """
-    first = keys[0]
-    if not first.descending and first.nulls is None:
-        return (_greater(keys, 0),)
-    column, behind = first.column, _greater(keys, 1) if len(keys) > 1 else None
-    if null:
-        found = (column.is_(None) if behind is None else and_(column.is_(None), behind),)
-        return (*found, column.is_not(None)) if first.nulls == "first" else found
+    first, column = keys[0], keys[0].column
+    if not first.descending and first.nulls is None and not grouped(keys):
+        return (Stretch(_greater(keys, 0)),)
     bound = _bound(keys, 0)
     further, reached = (column < bound, column <= bound) if first.descending else (column > bound, column >= bound)
-    found = (further if behind is None else and_(reached, or_(further, behind)),)  # `reached` is for an index
-    return (*found, column.is_(None)) if first.nulls == "last" else found
+    if len(keys) == 1:  # the primary key
+        return (Stretch(further),)
+    behind = _greater(keys, 1)
+    if null:
+        found = [Stretch(and_(column.is_(None), behind), grouped(keys))]
+        return (*found, Stretch(column.is_not(None))) if first.nulls == "first" else tuple(found)
+    if grouped(keys):
+        found = [Stretch(and_(column == bound, behind), even=True), Stretch(further)]
+    else:
+        found = [Stretch(and_(reached, or_(further, behind)))]  # `reached` is for an index
+    return (*found, _nulls(keys)) if first.nulls == "last" else tuple(found)
+
+
+@lru_cache(512)
+def parted(keys: tuple[Key, ...], whole: Stretch, null: bool) -> tuple[Stretch, ...]:
+    """A stretch in pieces: what comes before the rows with the first key `:edge`, these rows, and what comes after.
+
+    `null` says that they have none. The last piece is for rows that are gone since the edge was looked for.
+    """
+    first, column = keys[0], keys[0].column
+    if null:
+        pieces = [Stretch(column.is_not(None)), _nulls(keys)]
+    else:
+        edge = bindparam("edge", type_=column.type)
+        low, high = Stretch(column < edge), Stretch(column > edge)
+        same = Stretch(column == edge, even=True)
+        pieces = [high, same, low] if first.descending else [low, same, high]
+        pieces += [_nulls(keys)] if first.nulls else []
+    if first.nulls == "first":
+        pieces = [pieces[-1], *pieces[:-1]]
+    return tuple(piece.within(whole) for piece in pieces)
+
+
+def _nulls(keys: tuple[Key, ...]) -> Stretch:
+    return Stretch(keys[0].column.is_(None), grouped(keys))
 
 
 def bounds(values: Sequence[Any]) -> dict[str, Any]:

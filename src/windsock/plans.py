@@ -12,7 +12,7 @@ from functools import cache, lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import fields
-from sqlalchemy import ColumnElement, Select, bindparam, inspect, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, inspect, select
 from sqlalchemy.orm import aliased
 
 from windsock import access, db
@@ -105,6 +105,18 @@ class Plan:
     def join_for(self, statement: Select[Any], names: Iterable[str]) -> Select[Any]:
         """Add the to-one joins that the columns behind these members need, and no other."""
         return self._from(statement, self._needed(map(self._path, names)))
+
+    def join_late(self, statement: Select[Any], names: Iterable[str]) -> Select[Any]:
+        """The rows that a `select(model)...` with a limit finds by their keys; what else is needed is joined to those.
+
+        For the search itself, only what these members need is joined. The order is lost.
+        """
+        keys = [getattr(self.model, column.name) for column in inspect(self.model).primary_key]
+        found = self.join_for(statement, names).with_only_columns(*keys, maintain_column_froms=True).subquery()
+        same = (key == found.c[key.key] for key in keys)
+        return self._outer(
+            select(self.model).join(found, and_(*same)), self._used | self._needed(map(self._path, names))
+        )
 
     def _from(self, statement: Select[Any], needed: frozenset[tuple[str, ...]]) -> Select[Any]:
         if needed not in self._froms:  # the conditions of the joins are worked out once for all

@@ -28,13 +28,13 @@ class RowSchema(Schema):
     """Members of one resource. `model` is the mapped class, `plural` the name of its collection in a list.
 
     `order` names attributes, never null, by which a list is sorted unless asked otherwise; then comes the primary key.
-    `sparse` says that filters can leave a few of very many rows, which lie anywhere in that order.
+    `large` says that there may be millions of rows, of which a filter can leave a few anywhere in that order.
     """
 
     model: ClassVar[type[Any]]
     plural: ClassVar[str] = ""
     order: ClassVar[tuple[str, ...]] = ()
-    sparse: ClassVar[bool] = False
+    large: ClassVar[bool] = False
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         """Show a member as null, rather than not at all, when the row that holds it is missing."""

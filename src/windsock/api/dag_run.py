@@ -37,7 +37,7 @@ def _conf(stored: Any, given: bool) -> Any:
 class DagRunSchema(RowSchema):
     """A run of a DAG."""
 
-    model, plural = DagRun, "dag_runs"
+    model, plural, large = DagRun, "dag_runs", True
     dag_run_id = fields.String(attribute="run_id")
     dag_id = fields.String()
     logical_date = Timestamp(attribute="execution_date")

@@ -19,7 +19,7 @@ def _masked(extra: str | None) -> str | None:
 class EventLogSchema(RowSchema):
     """An audit row; rows of old Airflow releases may hold secrets, so `extra` is masked as it is read."""
 
-    model, plural, sparse = Log, "event_logs", True
+    model, plural, large = Log, "event_logs", True
     event_log_id = fields.Integer(attribute="id")
     when = Timestamp(attribute="dttm")
     dag_id = fields.String()

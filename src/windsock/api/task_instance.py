@@ -107,6 +107,7 @@ class PresentTrySchema(TrySchema):
 class TaskInstanceSchema(PresentTrySchema):
     """A task instance."""
 
+    large = True
     execution_date = Timestamp(attribute="dag_run.execution_date")
     sla_miss = fields.Nested(SlaMissSchema)
     rendered_map_index = fields.String()

@@ -19,7 +19,7 @@ from windsock.text_forms import xcom_native, xcom_text
 class XComItemSchema(RowSchema):
     """An XCom as lists show it, without its value."""
 
-    model, plural = XCom, "xcom_entries"
+    model, plural, large = XCom, "xcom_entries", True
     order = ("dag_id", "task_id", "run_id", "map_index", "key")
     key = fields.String()
     timestamp = Timestamp()
