@@ -112,8 +112,13 @@ def _kilobytes(pid: int, file: str, name: str) -> int:
 
 
 @contextmanager
-def serve(name: str, command: list[str], environment: dict[str, str], headers: dict[str, str]) -> Iterator[Server]:
-    """Run a server until the end of the block; `{port}` in the command becomes a free port."""
+def serve(
+    name: str, command: list[str], environment: dict[str, str], headers: dict[str, str], path: str = "/api/v1/pools"
+) -> Iterator[Server]:
+    """Run a server until the end of the block; `{port}` in the command becomes a free port.
+
+    It has started when it answers 200 to `path`.
+    """
     port = _free_port()
     log = Path(environment["AIRFLOW_HOME"]) / f"{name}.log"
     with log.open("wb") as out:
@@ -126,7 +131,7 @@ def serve(name: str, command: list[str], environment: dict[str, str], headers: d
             start_new_session=True,
         )
         try:
-            _wait(process, port, headers, log)
+            _wait(process, port, (path, headers), log)
             server = Server(name, process, port, time.monotonic() - begin)
             server.started_cpu = server.cpu()
             yield server
@@ -140,12 +145,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, headers: dict[str, str], log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], port: int, asked: tuple[str, dict[str, str]], log: Path) -> None:
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline and process.poll() is None:
         connection = HTTPConnection("127.0.0.1", port, timeout=START_LIMIT)
         with suppress(OSError, HTTPException):
-            connection.request("GET", "/api/v1/pools", headers=headers)
+            connection.request("GET", asked[0], headers=asked[1])
             if connection.getresponse().status == 200:
                 return connection.close()
         connection.close()
@@ -195,6 +200,11 @@ def compare(windsock: Server, airflow: Server, basic: dict[str, str], options: a
     return [_line(label, *(spent[label, way] for way in ways)) for label in paths]
 
 
+def basic_header(user: str, password: str) -> dict[str, str]:
+    """The header of basic authentication."""
+    return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
+
+
 def _log_in(port: int, user: str, password: str) -> dict[str, str]:
     """The header of a browser session of Airflow: it spares the server the password hash that basic costs it."""
     jar = CookieJar()
@@ -235,19 +245,30 @@ def _same_answer(windsock: Server, airflow: Server, path: str, headers: dict[str
 def main() -> None:
     """Parse the options, start both servers as often as asked, measure, print."""
     options = _options()
-    airflow_bin = os.environ.get("WINDSOCK_AIRFLOW_BIN", "")
-    executable = Path(airflow_bin, "airflow") if os.path.isdir(airflow_bin) else Path(airflow_bin)
-    if not airflow_bin or not os.access(executable, os.X_OK):
-        sys.exit(NO_AIRFLOW)
+    found = executable("WINDSOCK_AIRFLOW_BIN")
     with tempfile.TemporaryDirectory(prefix="windsock-bench-") as scratch:
-        print("\n".join(measure(options, executable.absolute(), Path(scratch))))
+        if options.postgresql:
+            import peers
+
+            print("\n".join(peers.report(options, Path(scratch))))
+        elif found:
+            print("\n".join(measure(options, found, Path(scratch))))
+        else:
+            sys.exit(NO_AIRFLOW)
+
+
+def executable(variable: str) -> Path | None:
+    """The program `airflow` that an environment variable names, or the directory that holds it."""
+    named = os.environ.get(variable, "")
+    found = Path(named, "airflow") if os.path.isdir(named) else Path(named)
+    return found.absolute() if named and os.access(found, os.X_OK) else None
 
 
 def measure(options: argparse.Namespace, executable: Path, scratch: Path) -> list[str]:
     """The report, as lines of Markdown."""
     if options.database is None:
         _make_demo(options, scratch / "demo")
-    basic = {"Authorization": "Basic " + b64encode(f"{options.user}:{options.password}".encode()).decode()}
+    basic = basic_header(options.user, options.password)
     binaries = Path(sys.executable).parent
     ours = [str(binaries / "windsock"), "serve", "--port", "{port}", "--workers", "1", "--threads", "4"]
     theirs = [str(executable), "webserver", "--hostname", "127.0.0.1", "--port", "{port}", "--workers", "1"]
@@ -299,6 +320,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="default: 5")
     parser.add_argument("--seconds", type=float, default=1.0, help="of CPU time per block of requests; default: 1")
     parser.add_argument("--starts", type=int, default=3, help="how often each server is started; default: 3")
+    parser.add_argument(
+        "--postgresql", type=Path, metavar="FILE", help="compare on PostgreSQL, on the database of this airflow.cfg"
+    )
+    parser.add_argument(
+        "--postgresql3", type=Path, metavar="FILE", help="the airflow.cfg of Airflow 3, with a migrated copy"
+    )
     options = parser.parse_args()
     if options.database and not options.config:
         parser.error("--database needs --config: the airflow.cfg that holds its Fernet key")
@@ -316,8 +343,7 @@ def _environment(options: argparse.Namespace, home: Path) -> dict[str, str]:
     """Both servers read the same configuration and each has a copy of the database."""
     home.mkdir()
     shutil.copyfile(options.database, home / "airflow.db")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PYTHON", "WINDSOCK", "VIRTUAL_ENV"))}
-    return clean | {
+    return clean_environment() | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(options.config.absolute()),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
@@ -327,6 +353,12 @@ def _environment(options: argparse.Namespace, home: Path) -> dict[str, str]:
         "AIRFLOW__WEBSERVER__SECRET_KEY": "windsock-benchmark",
         "AIRFLOW__WEBSERVER__WORKERS": "1",
     }
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without anything that would configure a server or its Python."""
+    own = ("AIRFLOW", "PYTHON", "WINDSOCK", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 def _cores() -> int:

@@ -1,77 +1,97 @@
 """How long every list of the document takes on a large database, for each caller: p50 and p95 in milliseconds.
 
-    .venv/bin/python bench/lists.py --database URL [--caller all --caller each] [--rounds 20] [--only get_event_logs]
+    .venv/bin/python bench/lists.py --database URL [--caller all --caller each] [--only get_event_logs] [--plans 10]
 
-The URL is that of a database that `windsock demo load` has filled. Each page is asked for in this process, through the
-whole application, with 100 entries. Of every list: the first page; each filter with a value that the list has; each
-order by a column that an index begins with, both ways; a page in the middle by `offset`; and the pages in the middle
-and at the end of a walk by `cursor`. What takes longer than `--limit` milliseconds at p95 is marked. See
-bench/README.md.
+The URL is that of a PostgreSQL database that `windsock demo load` has filled; its user has to be a superuser for
+`--plans`, which prints what the server itself says of the slowest cases. Each page is asked for in this process,
+through the whole application, with 100 entries. See bench/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import json
+import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
-from flask import Request
+from cases import LISTS, Case, ask, cases
+from flask import Flask, Request
 from flask.testing import FlaskClient
-from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint, bindparam, create_engine, select
+from sqlalchemy import bindparam, create_engine, event
 
-from windsock import listing, spec
 from windsock.app import create_app
 from windsock.callers import Caller, find_caller
 from windsock.config import Config
 from windsock.context import KEY
-from windsock.models import TaskInstance, User
-from windsock.rows import RowSchema, plan_of
-from windsock.spec import Operation, properties
+from windsock.counts import WAYS
+from windsock.models import User
+from windsock.spec import Operation
 
-API = "/api/v1"
-LISTS = [o for o in spec.operations().values() if not o.audit and any(p["name"] == "Prefer" for p in o.parameters)]
-WAYS = ("exact", "estimated", "none")
-Case = tuple[str, dict[str, Any]]
+#: Makes the server say how it executed each statement, those inside of it too.
+EXPLAIN = (
+    "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on;"
+    " SET auto_explain.log_buffers = on; SET client_min_messages = log"
+)
 
 
 def main() -> None:
+    """Measure, print a table in Markdown, then the plans of the slowest."""
     options = _options()
-    config = Config(
-        {
-            ("database", "sql_alchemy_conn"): options.database,
-            ("webserver", "secret_key"): "only for the benchmark",
-        }
-    )
-    app = create_app(config)
-    app.extensions[KEY].backends = [_named]  # no password: the benchmark is about lists
-    paths = _paths(options.database)
+    app, found = application(options.database), []
     print("| list | page | caller | " + " | ".join(f"{way}: p50, p95" for way in WAYS) + " |")
     print("|---|---|---|" + "---:|" * len(WAYS))
+    database = create_engine(options.database.replace("postgresql://", "postgresql+psycopg://")).connect()
     for operation in (o for o in LISTS if not options.only or o.id in options.only):
         for caller in options.caller:
-            client = app.test_client()
-            client.environ_base["HTTP_AUTHORIZATION"] = f"Name {caller}"
-            for name, query in _cases(client, operation, paths):
-                cells = [_cell(_time(client, operation, paths, query, way, options), options.limit) for way in WAYS]
-                print(f"| {operation.id} | {name} | {caller} | {' | '.join(cells)} |", flush=True)
+            client = client_of(app, caller)
+            for case in cases(client, operation, database):
+                if options.open and not case.open:
+                    break
+                times = [_time(client, operation, case, way, options) for way in WAYS]
+                found.append((operation, caller, case, times))
+                cells = [_cell(one, options.limit) for one in times]
+                print(f"| {operation.id} | {case.name} | {caller} | {' | '.join(cells)} |", flush=True)
+    _summary(found, options)
+    if options.save:
+        _save(options.save, found)
+    _plans(found, options)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--database", required=True)
-    parser.add_argument("--caller", action="append", help="name and password of a user (default: all and each)")
+    parser.add_argument("--caller", action="append", help="name of a user (default: all and each)")
     parser.add_argument("--only", action="append", help="operationId of a list; may be repeated")
+    parser.add_argument("--open", action="store_true", help="only first pages, without filter or order")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--limit", type=float, default=200, help="milliseconds at p95 (default 200)")
     parser.add_argument("--patience", type=float, default=4, help="seconds after which no further round is begun")
+    parser.add_argument("--plans", type=int, default=0, help="of how many of the slowest cases to print the plans")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the figures as JSON too, for growth.py")
     options = parser.parse_args()
     options.caller = options.caller or ["all", "each"]
     return options
+
+
+def application(database: str, explain: bool = False) -> Flask:
+    """The application on a database, where callers just say their name."""
+    given = {("database", "sql_alchemy_conn"): database, ("webserver", "secret_key"): "only for the benchmark"}
+    app = create_app(Config(given))
+    app.extensions[KEY].backends = [_named]  # no password: the benchmark is about lists
+    if explain:
+        event.listen(app.extensions[KEY].database.reading, "connect", _explain)
+    return app
+
+
+def client_of(app: Flask, caller: str) -> FlaskClient:
+    """A client of a caller."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Name {caller}"
+    return client
 
 
 def _named(request: Request) -> Caller | None:
@@ -82,108 +102,22 @@ def _named(request: Request) -> Caller | None:
 _named.challenge = "Name"  # type: ignore[attr-defined]
 
 
-def _paths(database: str) -> dict[str, dict[str, str]]:
-    """Values in the paths of the lists that belong to one task or run."""
-    url = database.replace("postgresql://", "postgresql+psycopg://")
-    ti = TaskInstance
-    with create_engine(url).connect() as connection:
-        mapped = connection.execute(select(ti.dag_id, ti.run_id, ti.task_id).where(ti.map_index > 0).limit(1)).one()
-    anything = {"dag_id": "~", "dag_run_id": "~", "task_id": "~"}
-    return {
-        "get_mapped_task_instances": dict(zip(("dag_id", "dag_run_id", "task_id"), mapped, strict=True)),
-        **dict.fromkeys(("get_dag_runs", "get_task_instances", "get_xcom_entries"), anything),
-    }
-
-
-# ---------------------------------------------------------------- pages
-def _ask(client: FlaskClient, operation: Operation, paths: Any, query: dict[str, Any], way: str = "none") -> Any:
-    path = operation.path
-    for name, value in paths.get(operation.id, {}).items():
-        path = path.replace("{" + name + "}", quote(value, safe="~"))
-    headers = {"Prefer": f"count={way}"}
-    if operation.method == "get":
-        return client.get(API + path, query_string={"limit": 100, **query}, headers=headers)
-    form = {f"page_{name}" if name in ("limit", "offset") else name: value for name, value in query.items()}
-    return client.post(API + path, json={"page_limit": 100, **form}, headers=headers)
-
-
-def _cases(client: FlaskClient, operation: Operation, paths: Any) -> Iterator[Case]:
-    first = _ask(client, operation, paths, {}, "exact")
-    assert first.status_code == 200, first.get_json()
-    members = properties(operation.raw["responses"]["200"]["content"]["application/json"]["schema"])
-    plural = next(name for name, member in members.items() if member.get("type") == "array")
-    items, total = first.get_json()[plural], first.get_json()["total_entries"]
-    yield f"first of {total:,} rows", {}
-    yield from _filters(operation, items[len(items) // 2])
-    for name in _indexed(operation, plural):
-        yield f"order_by={name}", {"order_by": name}
-        yield f"order_by=-{name}", {"order_by": f"-{name}"}
-    if total > 1000:
-        yield "middle, offset", {"offset": total // 2}
-        for order in ("", *(sign + name for name in _indexed(operation, plural)[:1] for sign in ("", "-"))):
-            yield from _deep(client, operation, paths, {"order_by": order} if order else {}, total)
-
-
-def _filters(operation: Operation, item: dict[str, Any]) -> Iterator[Case]:
-    schemas = {p["name"]: p["schema"] for p in operation.parameters} | properties(operation.body or {})
-    for name, wanted in operation.filters.items():
-        if name in operation.path_names:
-            continue
-        value = item.get(wanted.field)
-        if value is None and wanted.field in ("updated_at",):
-            value = item.get("start_date")
-        if isinstance(value, list):
-            value = value[0]["name"] if value and "name" in value[0] else None
-        if value is None or isinstance(value, dict):
-            continue
-        as_list = schemas[name].get("type") == "array" and operation.method == "post"
-        yield (
-            f"{name}={str(value)[:30]}",
-            {name: [value] if as_list else str(value).lower() if isinstance(value, bool) else value},
-        )
-
-
-def _indexed(operation: Operation, plural: str) -> list[str]:
-    """What can be sorted by and is the first column of an index over all rows, or of a key."""
-    plan = plan_of(next(schema for schema in _schemas() if schema.plural == plural)())
-    table = plan.model.__table__
-    whole = [index for index in table.indexes if index.dialect_options["postgresql"]["where"] is None]
-    keys = [c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
-    first = {next(iter(one.columns)) for one in (*whole, *keys)}
-    return [name for name in operation.sortable if plan.column(name).property.columns[0] in first]
-
-
-def _schemas(parent: Any = RowSchema) -> list[Any]:
-    return [c for child in parent.__subclasses__() for c in (*_schemas(child), child)]
-
-
-def _deep(client: FlaskClient, operation: Operation, paths: Any, query: dict[str, Any], total: int) -> Iterator[Case]:
-    """The last page of a walk; the cursor is that of a page whose offset the server is made to believe."""
-    asked = listing._slice
-    listing._slice = lambda given: asked(given)._replace(offset=total - 250)  # type: ignore[assignment]
-    try:
-        answer = _ask(client, operation, paths, {**query, "cursor": ""})
-    finally:
-        listing._slice = asked
-    link = answer.headers.get("Link", "")
-    cursor = re.search(r'cursor="([^"]+)"|cursor=([^&>]+)', link)
-    if cursor:
-        name = f"last, cursor {query.get('order_by', '')}".strip()
-        yield name, {**query, "cursor": unquote(cursor[1] or cursor[2])}
+def _explain(connection: Any, _: Any) -> None:
+    connection.execute(EXPLAIN)
+    connection.commit()
+    connection.add_notice_handler(lambda notice: print(notice.message_primary, "\n"))
 
 
 # ---------------------------------------------------------------- times
-def _time(
-    client: FlaskClient, operation: Operation, paths: Any, query: dict[str, Any], way: str, options: argparse.Namespace
-) -> list[float]:
+def _time(client: FlaskClient, operation: Operation, case: Case, way: str, options: argparse.Namespace) -> list[float]:
     found: list[float] = []
     begun = time.perf_counter()
     for number in range(options.rounds + 1):
         start = time.perf_counter()
-        response = _ask(client, operation, paths, query, way)
+        response = ask(client, operation, case, way)
         taken = (time.perf_counter() - start) * 1000
         if response.status_code != 200:
-            print(operation.id, query, response.get_data(as_text=True), file=sys.stderr)
+            print(operation.id, case, response.get_data(as_text=True), file=sys.stderr)
             return [float("nan")]
         if number:  # the first one plans and reads from the disk
             found.append(taken)
@@ -192,11 +126,44 @@ def _time(
     return found
 
 
-def _cell(times: list[float], limit: float) -> str:
+def p95(times: list[float]) -> float:
+    """The 95th percentile."""
     ordered = sorted(times)
-    p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
-    text = f"{statistics.median(times):,.0f}, {p95:,.0f}"
-    return f"**{text}**" if p95 > limit else text
+    return ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+
+
+def _cell(times: list[float], limit: float) -> str:
+    text = f"{statistics.median(times):,.0f}, {p95(times):,.0f}"
+    return f"**{text}**" if p95(times) > limit else text
+
+
+def _summary(found: list[Any], options: argparse.Namespace) -> None:
+    print(f"\nCases whose p95 is below {options.limit:g} ms; load average {os.getloadavg()[0]:.1f}:\n")
+    for number, way in enumerate(WAYS):
+        below = sum(p95(times[number]) < options.limit for *_, times in found)
+        print(f"- `count={way}`: {below} of {len(found)}")
+
+
+def _save(file: Path, found: list[Any]) -> None:
+    rows = [
+        {"list": operation.id, "caller": caller, "page": case.name, "open": case.open}
+        | {way: statistics.median(one) for way, one in zip(WAYS, times, strict=True)}
+        for operation, caller, case, times in found
+    ]
+    file.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _plans(found: list[Any], options: argparse.Namespace) -> None:
+    """What the server tells of the slowest cases, by their exact count and without one."""
+    if not options.plans:
+        return
+    app = application(options.database, explain=True)
+    for number, way in ((0, "exact"), (2, "none")):
+        slowest = sorted(found, key=lambda one: -statistics.median(one[3][number]))
+        for operation, caller, case, times in slowest[: options.plans]:
+            print(f"\n### {operation.id}, {case.name}, {caller}, count={way}: {_cell(times[number], 1e9)} ms\n\n```")
+            ask(client_of(app, caller), operation, case, way)
+            print("```")
 
 
 if __name__ == "__main__":
