@@ -121,7 +121,7 @@ def _is_member(node: nodes.Getattr) -> bool:
 
 
 def _values(attempt: Attempt) -> dict[str, Any]:
-    when = _Moment.fromisoformat(attempt.execution_date.isoformat())
+    when = _moment(attempt.execution_date)
     dates = {name: _moment(getattr(attempt, name, when)) for name in _DATES}  # the logical date is the execution date
     key = {name: getattr(attempt, name) for name in ("dag_id", "run_id", "task_id", "map_index", "try_number")}
     instance = SimpleNamespace(**key, execution_date=when)
@@ -142,7 +142,8 @@ def _values(attempt: Attempt) -> dict[str, Any]:
 
 
 def _moment(found: datetime | None) -> _Moment | None:
-    return None if found is None else _Moment.fromisoformat(found.isoformat())
+    # On Python 3.10, marshmallow puts a `fromisoformat` in place that forgets the class.
+    return None if found is None else _Moment.combine(found.date(), found.timetz())
 
 
 # ---------------------------------------------------------------- str.format
