@@ -38,14 +38,14 @@ async function load() {
   return spec;
 }
 
-function send(request) {
-  // With credentials of our own, none of the browser's; and see _credentials in __init__.py.
-  request.credentials = request.headers.Authorization ? "omit" : credentials;
-  return request;
-}
-
 // Names for those who do not see where a field stands; Swagger UI gives it none.
-const LABELS = { "#servers": "Server", ".close-modal": "Close", ".content-type, .response-control-media-type select": "Media type", ".examples-select-element": "Example" };
+const LABELS = {
+  "#servers": "Server",
+  ".close-modal": "Close",
+  ".content-type, .response-control-media-type select": "Media type",
+  ".examples-select-element": "Example",
+  ".body-param__text": "Request body",
+};
 
 function label() {
   for (const [selector, name] of Object.entries(LABELS)) {
@@ -55,7 +55,6 @@ function label() {
     for (const control of row.querySelectorAll("input, select, textarea")) control.ariaLabel = row.dataset.paramName;
   }
   for (const inner of main.querySelectorAll("main")) inner.role = "group";  // one is enough, and ours holds all
-  for (const body of main.querySelectorAll(".body-param__text")) body.ariaLabel = "Request body";
   for (const wide of main.querySelectorAll("pre")) wide.tabIndex = 0;  // to scroll it with the keyboard
 }
 new MutationObserver(label).observe(main, { childList: true, subtree: true });
@@ -64,13 +63,14 @@ load().then((spec) => {
   SwaggerUIBundle({
     spec,
     domNode: main,
-    deepLinking: true,
     docExpansion: "none",
     defaultModelsExpandDepth: -1,
     displayRequestDuration: true,
     filter: true,
     persistAuthorization: false,
-    requestInterceptor: send,
+    requestInterceptor: (request) => Object.assign(request, { credentials }),
     validatorUrl: null,
   });
+}).catch((error) => {
+  main.textContent = `The document cannot be read: ${error.message}`;
 });
