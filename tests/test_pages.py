@@ -18,7 +18,15 @@ from flask.testing import FlaskClient
 from problems import assert_problem
 
 PAGES = ("/", "/docs", "/docs/try")
-OURS = ("/docs/windsock.css", "/docs/try.css", "/docs/landing.js", "/docs/docs.js", "/docs/try.js", "/docs/logo.svg")
+OURS = (
+    "/docs/windsock.css",
+    "/docs/try.css",
+    "/docs/landing.js",
+    "/docs/document.js",
+    "/docs/docs.js",
+    "/docs/try.js",
+    "/docs/logo.svg",
+)
 VENDORED = ("/docs/redoc-2.5.4.js", "/docs/swagger-ui-5.35.0.js", "/docs/swagger-ui-5.35.0.css")
 PREFIX = "/tools/windsock"
 PROXY = ("webserver", "enable_proxy_fix")

@@ -69,6 +69,7 @@ const options = {
   nativeScrollbars: true,
   scrollYOffset: ".bar",
 };
-Redoc.init(main.dataset.document, options, main, () => {
+const reachPres = () => {
   for (const wide of main.querySelectorAll("pre")) wide.tabIndex = 0;  // to scroll it with the keyboard
-});
+};
+readDocument(main.dataset.document).then((spec) => Redoc.init(spec, options, main, reachPres)).catch(complain);

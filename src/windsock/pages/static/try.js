@@ -20,22 +20,16 @@ function leaveEmpty(parameter) {
   delete parameter.example;
 }
 
-function operations(spec) {
-  return Object.values(spec.paths).flatMap((item) => [item, ...Object.values(item)]);
-}
-
-async function load() {
-  const text = await (await fetch(`${api}/openapi.json`)).text();
-  const spec = JSON.parse(text.replaceAll("](#", `](${docs}#`));  // links into the documentation
+function prepare(spec) {
+  parametersOf(spec).forEach(leaveEmpty);
   spec.servers = [{ url: new URL(api, location.href).href }];  // the way that this page came
   spec.info.description = DESCRIPTION;
   const schemes = spec.components.securitySchemes;
   for (const [name, { scheme }] of Object.entries(schemes)) {
     if (scheme !== "basic" && scheme !== "bearer") delete schemes[name];  // nothing that could be typed in
   }
-  for (const { parameters = [] } of operations(spec)) parameters.forEach(leaveEmpty);
-  Object.values(spec.components.parameters).forEach(leaveEmpty);
-  return spec;
+  const text = JSON.stringify(spec).replaceAll("](#", `](${docs}#`);  // links into the documentation
+  return JSON.parse(text);
 }
 
 // Names for those who do not see where a field stands; Swagger UI gives it none.
@@ -59,18 +53,14 @@ function label() {
 }
 new MutationObserver(label).observe(main, { childList: true, subtree: true });
 
-load().then((spec) => {
-  SwaggerUIBundle({
-    spec,
-    domNode: main,
-    docExpansion: "none",
-    defaultModelsExpandDepth: -1,
-    displayRequestDuration: true,
-    filter: true,
-    persistAuthorization: false,
-    requestInterceptor: (request) => Object.assign(request, { credentials }),
-    validatorUrl: null,
-  });
-}).catch((error) => {
-  main.textContent = `The document cannot be read: ${error.message}`;
-});
+readDocument(`${api}/openapi.json`).then((spec) => SwaggerUIBundle({
+  spec: prepare(spec),
+  domNode: main,
+  docExpansion: "none",
+  defaultModelsExpandDepth: -1,
+  displayRequestDuration: true,
+  filter: true,
+  persistAuthorization: false,
+  requestInterceptor: (request) => Object.assign(request, { credentials }),  // see _credentials in __init__.py
+  validatorUrl: null,
+})).catch(complain);
