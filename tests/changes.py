@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from itsdangerous import URLSafeSerializer
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.orm import Session
 
 import factories as f
 from clients import API, PASSWORD_HASH, SETTINGS
+from databases import postgres
 from windsock import migrate
 from worlds import MAPPED, world
 
@@ -98,6 +102,17 @@ def fill(engine: Engine) -> None:
         world(session, (0, 1))
         for dag_id in ("doomed", "unwound", "cleared", "set"):
             world(session, (0,), dag_id=dag_id)
+
+
+@contextmanager
+def filled(kind: str, home: Path) -> Iterator[Engine]:
+    """A new database of a kind (`sqlite`, below a folder, or `postgres`) with all of that."""
+    with ExitStack() as stack:
+        url = f"sqlite:///{home}/airflow.db" if kind == "sqlite" else stack.enter_context(postgres())
+        engine = create_engine(url)
+        stack.callback(engine.dispose)
+        fill(engine)
+        yield engine
 
 
 def content(engine: Engine) -> dict[str, list[str]]:

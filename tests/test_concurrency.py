@@ -20,13 +20,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, func, select, text, update
+from sqlalchemy import Engine, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 import factories as f
-from changes import USERNAME, fill
+from changes import USERNAME, filled
 from clients import API, credentials
-from databases import postgres
 from servers import serving
 from windsock.config import Config
 from windsock.db import writing_engine
@@ -71,17 +70,8 @@ class Client:
 @pytest.fixture(scope="module")
 def database(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A filled database that the server and the test open."""
-    if database_kind == "sqlite":
-        engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('concurrency')}/airflow.db")
-        fill(engine)
+    with filled(database_kind, tmp_path_factory.mktemp("concurrency")) as engine:
         yield engine
-        engine.dispose()
-    else:
-        with postgres() as url:
-            engine = create_engine(url)
-            fill(engine)
-            yield engine
-            engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from threading import Thread
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from changes import fill
+from changes import fill, filled
 from clients import API, credentials
 from clusters import Cluster
-from databases import KINDS, postgres
+from databases import KINDS
 from servers import Server, serving
 from writers import Writers
 
@@ -34,23 +34,16 @@ TWO = ("--workers", "2")
 @pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A filled database of this test alone."""
-    with ExitStack() as stack:
-        url = f"sqlite:///{tmp_path}/airflow.db" if request.param == "sqlite" else stack.enter_context(postgres())
-        engine = create_engine(url)
-        stack.callback(engine.dispose)
-        fill(engine)
+    with filled(request.param, tmp_path) as engine:
         yield engine
 
 
 @pytest.fixture
-def on_postgres() -> Iterator[Engine]:
+def on_postgres(tmp_path: Path) -> Iterator[Engine]:
     if "postgres" not in KINDS:
         pytest.skip("for PostgreSQL, which WINDSOCK_TEST_DATABASES leaves out")
-    with postgres() as url:
-        engine = create_engine(url)
-        fill(engine)
+    with filled("postgres", tmp_path) as engine:
         yield engine
-        engine.dispose()
 
 
 # ---------------------------------------------------------------- the database
@@ -100,26 +93,26 @@ def test_a_lock_that_somebody_keeps_is_503_and_everything_else_is_answered(datab
         assert server.ask("/pools/kept").body["slots"] == 7
 
 
-def test_a_statement_that_takes_too_long_is_503_and_leaves_nothing(on_postgres, tmp_path):
-    with serving(tmp_path, on_postgres, settings={("windsock", "statement_timeout"): "0.5"}) as server:
-        execute(on_postgres, SLOW_INSERT)
-        reply = server.ask("/variables", "POST", {"key": "slow", "value": "x"})
-        assert reply.status == 503 and reply.headers["Retry-After"], reply
-        execute(on_postgres, "DROP TRIGGER slow ON variable")
-        assert server.ask("/variables/slow").status == 404
-        assert server.ask("/variables", "POST", {"key": "slow", "value": "x"}).status == 201
+#: What makes it take long to insert a variable, and what ends that.
+SLOW = {
+    "postgresql": (
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NEW; END'",
+        "CREATE TRIGGER slow BEFORE INSERT ON variable FOR EACH ROW EXECUTE FUNCTION slow()",
+    ),
+    "sqlite": (
+        "CREATE TRIGGER slow AFTER INSERT ON variable BEGIN SELECT count(*) FROM (WITH RECURSIVE n(i) AS "
+        "(SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 400000000) SELECT i FROM n); END",
+    ),
+}
+FAST = {"postgresql": "DROP TRIGGER slow ON variable", "sqlite": "DROP TRIGGER slow"}
 
 
-def test_a_statement_of_sqlite_that_takes_too_long_is_503(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path}/airflow.db")
-    fill(engine)
-    with serving(tmp_path, engine, settings={("windsock", "statement_timeout"): "0.3"}) as server:
-        execute(engine, "CREATE TRIGGER slow AFTER INSERT ON variable BEGIN SELECT count(*) FROM "
-                        "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 400000000) "
-                        "SELECT i FROM n); END")  # fmt: skip
+def test_a_statement_that_takes_too_long_is_503_and_leaves_nothing(database, tmp_path):
+    with serving(tmp_path, database, settings={("windsock", "statement_timeout"): "0.5"}) as server:
+        execute(database, *SLOW[database.dialect.name])
         reply = server.ask("/variables", "POST", {"key": "slow", "value": "x"})
         assert reply.status == 503 and reply.headers["Retry-After"], reply
-        execute(engine, "DROP TRIGGER slow")
+        execute(database, FAST[database.dialect.name])
         assert server.ask("/variables/slow").status == 404
         assert server.ask("/variables", "POST", {"key": "slow", "value": "x"}).status == 201
 
@@ -151,12 +144,6 @@ def test_a_full_disk_is_503_loses_nothing_and_is_over_when_there_is_space_again(
     assert told.refused > 0 and (told.lost, told.doubled, told.unsaid, told.unanswered) == (0, 0, 0, 0)
 
 
-SLOW_INSERT = """
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NEW; END';
-CREATE TRIGGER slow BEFORE INSERT ON variable FOR EACH ROW EXECUTE FUNCTION slow()
-"""
-
-
 def execute(engine: Engine, *statements: str) -> None:
     with engine.begin() as connection:
         for statement in statements:
@@ -179,7 +166,7 @@ def test_a_worker_that_is_killed_while_it_writes_loses_and_doubles_nothing(datab
 
 def test_a_graceful_stop_finishes_what_is_under_way(on_postgres, tmp_path):
     with serving(tmp_path, on_postgres, *TWO, "--threads", "4") as server, ThreadPoolExecutor(6) as pool:
-        execute(on_postgres, SLOW_INSERT)
+        execute(on_postgres, *SLOW["postgresql"])
         asked = [pool.submit(server.ask, "/variables", "POST", {"key": f"slow{n}", "value": "x"}) for n in range(6)]
         sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         server.until(lambda: number(on_postgres, sleeping) == 6)

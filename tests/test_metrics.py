@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 
-from changes import fill
+from changes import filled
 from clients import API, credentials
-from databases import postgres
 from problems import assert_problem
 from servers import Server, serving
 
@@ -23,17 +22,8 @@ PROOF = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture(scope="module")
 def database(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    if database_kind == "sqlite":
-        engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('metrics')}/airflow.db")
-        fill(engine)
+    with filled(database_kind, tmp_path_factory.mktemp("metrics")) as engine:
         yield engine
-        engine.dispose()
-    else:
-        with postgres() as url:
-            engine = create_engine(url)
-            fill(engine)
-            yield engine
-            engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from sqlalchemy import create_engine
 
-from changes import USERNAME, fill
-from databases import KINDS, postgres
+from changes import USERNAME, filled
+from databases import KINDS
 from servers import Server, serving
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -76,20 +75,10 @@ def served(
 ) -> Iterator[Server]:
     settings = {("windsock", "traces_endpoint"): collector.endpoint}
     home = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, filled(request.param, home) as engine:
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-        if request.param == "sqlite":
-            engine = create_engine(f"sqlite:///{home}/airflow.db")
-            fill(engine)
-            with serving(home, engine, "--workers", "1", settings=settings) as served:
-                yield served
-        else:
-            with postgres() as url:
-                engine = create_engine(url)
-                fill(engine)
-                engine.dispose()
-                with serving(home, engine, "--workers", "1", settings=settings) as served:
-                    yield served
+        with serving(home, engine, "--workers", "1", settings=settings) as served:
+            yield served
 
 
 def traced(served: Server, collector: Collector, request_id: str) -> tuple[Span, list[Span]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import shutil
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -85,10 +86,7 @@ def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | No
 
     Raises what keeps it from starting: ConfigError, SchemaError, DocumentError or a database error.
     """
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # nosec B108
-    given = {"WINDSOCK_THREADS": str(listen.threads)}
-    given |= {"AIRFLOW_CONFIG": str(config_file)} if config_file else {}
-    with TemporaryDirectory(prefix="windsock-metrics-", dir=memory) as counts, _environment(given, counts):
+    with _environment(listen, config_file):
         gc.disable()  # saves time while all of this is imported, and then `build` freezes it
         try:
             from windsock.server import Server
@@ -105,15 +103,22 @@ def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | No
 
 
 @contextmanager
-def _environment(given: dict[str, str], counts: str) -> Iterator[None]:
-    """What the workers read from variables; where the metrics of all of them meet, unless that is given already."""
-    before = dict(os.environ)
-    os.environ.update({"PROMETHEUS_MULTIPROC_DIR": counts} | before | given)
+def _environment(listen: Listen, config_file: Path | None) -> Iterator[None]:
+    """What the workers read from variables, and a folder, in memory if possible, in which their metrics meet."""
+    before, counts = dict(os.environ), None
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # nosec B108
+    with suppress(OSError):  # where nothing can be written, each worker counts for itself
+        counts = mkdtemp(prefix="windsock-metrics-", dir=memory)
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)
+    os.environ["WINDSOCK_THREADS"] = str(listen.threads)
+    if config_file:
+        os.environ["AIRFLOW_CONFIG"] = str(config_file)
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
+        shutil.rmtree(counts or "", ignore_errors=True)
 
 
 def _build() -> Flask:
