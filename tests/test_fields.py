@@ -11,7 +11,7 @@ import distributions
 import factories as f
 from clients import API
 from problems import assert_problem
-from test_contract import ask, plural_of
+from test_contract import NOTHING, ask, plural_of
 from windsock import spec
 from windsock.spec import Operation
 from worlds import world
@@ -61,11 +61,17 @@ def test_an_answer_has_the_members_that_were_asked_for_and_no_other(operation, c
 
 
 @named
-@pytest.mark.parametrize("wrong", ["no_such_member", "__class__", "password", ""])
+@pytest.mark.parametrize("wrong", ["no_such_member", "__class__", "password"])
 def test_an_unknown_member_is_refused_by_name(operation, wrong, client, session):
     url = world(session, range(1)).url(operation)
     whole = objects(operation, ask(client, operation, url))
     assert_problem(narrowed(client, operation, url, wrong), 400, "fields", repr(wrong), next(iter(whole[0])))
+
+
+@named
+def test_an_unknown_member_is_refused_also_where_there_is_nothing(operation, client):
+    response = narrowed(client, operation, NOTHING.url(operation), "no_such_member")
+    assert response.status_code in ((400,) if plural_of(operation) and not operation.path_names else (400, 404))
 
 
 @pytest.mark.parametrize("path", ["dags/~/dagRuns/list", "dags/~/dagRuns/~/taskInstances/list"])

@@ -19,7 +19,7 @@ from windsock.filters import Rows, wanted
 from windsock.ordering import Key, order_of
 from windsock.paging import Slice
 from windsock.plans import Plan, plan_of
-from windsock.rows import RowSchema, chosen, narrowed
+from windsock.rows import RowSchema, all_narrowed, chosen
 
 _DEFAULT_PAGE = {"limit": ("windsock", "default_page_limit"), "page_limit": ("api", "fallback_page_limit")}
 
@@ -94,7 +94,7 @@ def slice_of(items: list[dict[str, Any]], plural: str, query: dict[str, Any]) ->
     end = part.offset + part.limit
     if end < len(items):
         _announce_next(part, query, Position([], end, {}))
-    shown = [narrowed(item, query.get("fields")) for item in items[part.offset : end]]
+    shown = all_narrowed(items[part.offset : end], query.get("fields"))
     return {plural: shown, "total_entries": len(items)}
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from windsock import access, db, outdated
+from windsock.context import operation
 from windsock.errors import AlreadyExists, BadRequest, NotFound
 from windsock.jsontext import to_json
 from windsock.plans import Derived, Hidden, Plan, Timestamp, plan_of
@@ -53,6 +54,13 @@ def narrowed(item: dict[str, Any], names: Iterable[str] | None) -> dict[str, Any
         return item
     wanted = _known(names, item)
     return {name: value for name, value in item.items() if name in wanted}
+
+
+def all_narrowed(items: list[dict[str, Any]], names: Iterable[str] | None) -> list[dict[str, Any]]:
+    """The same of every object of a list; what is unknown is refused also when the list is empty."""
+    if names is not None and not items:
+        _known(names, operation().members)
+    return [narrowed(item, names) for item in items]
 
 
 def also(names: Iterable[str] | None, *further: str) -> list[str] | None:

@@ -106,6 +106,14 @@ class Operation:
         code = min(c for c in self.raw["responses"] if c.startswith("2"))
         return int(code), tuple(self.raw["responses"][code].get("content", ()))
 
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """The names of the members of what it answers with, or of what it lists."""
+        code, (media, *_) = self.success
+        answer = properties(self.raw["responses"][str(code)]["content"][media]["schema"])
+        arrays = [one for one in answer.values() if one.get("type") == "array" and not one.get("deprecated")]
+        return tuple(properties(arrays[0]["items"]) if "total_entries" in answer else answer)
+
 
 def properties(schema: dict[str, Any]) -> dict[str, Any]:
     """Name -> schema of every property, through `allOf`; references are resolved already."""

@@ -17,7 +17,7 @@ from windsock.errors import BadRequest, NotFound
 from windsock.lifecycle import clearing, deletion, selection, states
 from windsock.listing import page
 from windsock.models import Dag, DagPriorityParsingRequest, DagTag
-from windsock.rows import Derived, RowSchema, Timestamp, add_missing, fetch, narrowed, read, update
+from windsock.rows import Derived, RowSchema, Timestamp, add_missing, all_narrowed, fetch, narrowed, read, update
 
 
 def _owners(owners: str | None) -> list[str]:
@@ -123,7 +123,7 @@ def get_tasks(dag_id: str, order_by: str = "task_id", fields: list[str] | None =
         tasks = definition(dag_id).doc.tasks(order_by)
     except ValueError as error:
         raise BadRequest(f"order_by: {error}") from None
-    return {"tasks": [narrowed(task, fields) for task in tasks], "total_entries": len(tasks)}
+    return {"tasks": all_narrowed(tasks, fields), "total_entries": len(tasks)}
 
 
 def get_task(dag_id: str, task_id: str, fields: list[str] | None = None) -> dict[str, Any]:

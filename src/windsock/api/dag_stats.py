@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from windsock import access, db
 from windsock.models import Dag, DagRun
-from windsock.rows import narrowed
+from windsock.rows import all_narrowed
 
 _STATES = ("queued", "running", "success", "failed")
 
@@ -29,5 +29,4 @@ def get_dag_stats(dag_ids: str, fields: list[str] | None = None) -> dict[str, An
         {"dag_id": dag_id, "stats": [{"state": s, "count": found.get(s, 0)} for s in _STATES]}
         for dag_id, found in counts.items()
     ]
-    dags = [narrowed(dag, fields) for dag in dags]
-    return {"dags": dags, "total_entries": len(dags)}
+    return {"dags": all_narrowed(dags, fields), "total_entries": len(dags)}

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from windsock.distributions import canonical, declared, description_of
-from windsock.rows import narrowed
+from windsock.rows import all_narrowed
 
 
 def get_providers(fields: list[str] | None = None) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def get_providers(fields: list[str] | None = None) -> dict[str, Any]:
         if name not in found:
             description = _plain(description_of(entry, distribution))
             found[name] = {"package_name": name, "description": description, "version": distribution.version}
-    providers = [narrowed(provider, fields) for provider in found.values()]
+    providers = all_narrowed(list(found.values()), fields)
     return {"providers": providers, "total_entries": len(found)}
 
 
