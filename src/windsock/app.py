@@ -85,9 +85,11 @@ def _add_operations(app: Flask) -> None:
 
 
 def _protect(response: Response) -> Response:
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("X-Robots-Tag", "noindex, nofollow")
+    headers = response.headers
+    if "Cache-Control" not in headers:
+        headers.add("Cache-Control", "no-store")
+    headers.add("X-Content-Type-Options", "nosniff")
+    headers.add("X-Robots-Tag", "noindex, nofollow")
     return response
 
 

@@ -10,16 +10,19 @@ import json
 import logging
 import pickle
 import pickletools
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
+import orjson
 from sqlalchemy import JSON, TIMESTAMP, Column, DateTime, Dialect, LargeBinary, Text, TypeDecorator, event
 
 log = logging.getLogger(__name__)
 
 _SQLITE = "sqlite"
 _EMPTY_DICT = pickle.dumps({}, protocol=5)  # what nearly every conf and executor_config is
+_MANY_DIGITS = re.compile(r"\d{18}", re.ASCII)
 _EXTENSION_OPCODES = (b"\x82", b"\x83", b"\x84")  # EXT1, EXT2, EXT4
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _LISTS: frozenset[type] = frozenset({list})
@@ -86,7 +89,7 @@ class UtcDateTime(_Column):
 
 
 def _utc(value: datetime | None) -> datetime | None:
-    return None if value is None else value.astimezone(timezone.utc)
+    return value if value is None or value.tzinfo is timezone.utc else value.astimezone(timezone.utc)
 
 
 class NaiveDateTime(_Column):
@@ -199,14 +202,28 @@ class PickledConfig(Pickled):
     sequences = frozenset({list, tuple, set, frozenset})
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises ValueError, TypeError or RecursionError for what is none.
+
+    orjson is four times as fast as the standard parser, but knows no NaN, no lone surrogates and no large integers (it
+    makes them floats), which Airflow can write.
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    if not _MANY_DIGITS.search(text):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+    return json.loads(text)
+
+
 class _JsonColumn(_Column):
     __abstract__ = True
     should_evaluate_none = True  # else the ORM would write SQL NULL where Airflow has the JSON text `null`
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
         """Return the function that parses the text of a cell."""
-        # The standard parser, not orjson: it keeps large integers, NaN and lone surrogates, which Airflow can write.
-        parse, unreadable = json.loads, self.unreadable
+        parse, unreadable = parse_json, self.unreadable
 
         def result(value: Any) -> Any:
             if value is None or isinstance(value, (int, float)):  # SQLite keeps a lone number as a number

@@ -48,7 +48,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("database", "sql_alchemy_pool_recycle", "int", "1800",
             "Seconds after which an open connection is replaced.", old=(("core", "sql_alchemy_pool_recycle"),)),
     Setting("database", "sql_alchemy_pool_pre_ping", "bool", "True",
-            "Test a pooled connection before it is used.", old=(("core", "sql_alchemy_pool_pre_ping"),)),
+            "Test a pooled connection before a change uses it; a read is sent again on another one.",
+            old=(("core", "sql_alchemy_pool_pre_ping"),)),
     Setting("windsock", "sql_alchemy_conn_read", "str", "",
             "URL of a PostgreSQL standby of the metadata database, which then answers reads; see [scaling](scaling.md)."
             " Empty: there is none.", sensitive=True),

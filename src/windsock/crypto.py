@@ -7,8 +7,10 @@ import json
 import logging
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from windsock.config import Config, ConfigError
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 MASK = "***"
 COMMAND_MASK = "********"  # what Airflow's command line writes into its audit rows
+#: Names that a worker has looked at before, unless they are long: the same few come again and again.
+_REMEMBERED, _SHORT = 1024, 100
 # Parts of names that mark a value as secret, as in Airflow 2.11 (airflow.utils.log.secrets_masker).
 SENSITIVE_NAMES = (
     "access_token", "api_key", "apikey", "authorization", "keyfile_dict", "passphrase", "passwd", "password",
@@ -76,6 +80,7 @@ class Masker:
         word = r"""[^=:{\s?&;,"']{0,64}"""
         name = f"{word}(?:{sensitive}){word}"
         self.enabled = enabled
+        self._known = lru_cache(_REMEMBERED)(self._has_part)
         self._query = re.compile(rf"""([?&]{name}=)[^\s&;,"']+""", re.IGNORECASE)
         # In text of no known syntax: name=value, name: value, and what is left of broken JSON or a Python dict.
         # ('password', 'x') or 'password': 'x': the text of a Python object
@@ -89,7 +94,8 @@ class Masker:
         argument = rf"(?<!\w)\w{{0,64}}(?:{sensitive})\w{{0,64}}"
         self._arguments = re.compile(rf"""({argument}\s{{0,8}}=\s{{0,8}})(["']).*?(?<!\\)\2""", re.IGNORECASE)
         # Text without any of these holds nothing to mask; escapes may hide a name, and -p is followed by a password.
-        self._hints = (*self._parts, "://", "\\u", "\\/", "'-p'")
+        written = (orjson.dumps(part).decode()[1:-1] for part in self._parts)  # in JSON, with its escapes
+        self._hints = (*{*self._parts, *written}, "://", "\\u", "\\/", "'-p'")
 
     @classmethod
     def from_config(cls, config: Config) -> Masker:
@@ -101,6 +107,9 @@ class Masker:
         """True when a value with this name is to be hidden; never for a name that is no text."""
         if not self.enabled or not isinstance(name, str):
             return False
+        return self._known(name) if len(name) < _SHORT else self._has_part(name)
+
+    def _has_part(self, name: str) -> bool:
         name = name.lower()
         return any(part in name for part in self._parts)
 
@@ -118,14 +127,25 @@ class Masker:
             return type(value)(self.mask(item) for item in value)
         return value
 
+    def mask_parsed(self, value: Any) -> Any:
+        """As `mask`, for what was read from JSON: most of it holds no secret and is not looked through part by part."""
+        try:
+            text = orjson.dumps(value).decode()
+        except TypeError:  # it holds what orjson does not write, such as large integers
+            return self.mask(value)
+        return self.mask(value) if self._may_hold(text) else value
+
+    def _may_hold(self, text: str) -> bool:
+        lower = text.lower()
+        return any(hint in lower for hint in self._hints)
+
     def mask_json(self, text: str) -> str:
         """JSON text without secrets, written anew as Airflow does for a connection's extra; other text is searched."""
         return self._mask_text(text, anew=True)
 
     def mask_audit(self, text: str) -> str:
         """The text of an audit row without secrets, character for character as stored when it holds none."""
-        lower = text.lower()
-        return self._mask_text(text, anew=False) if any(hint in lower for hint in self._hints) else text
+        return self._mask_text(text, anew=False) if self._may_hold(text) else text
 
     def mask_code(self, text: str) -> str:
         """Python code or a stack trace without the literals that have a sensitive name, and passwords in URLs."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from windsock import outages, statements
 from windsock.config import Config
-from windsock.context import context
+from windsock.context import context, kept
 from windsock.context import operation as current_operation
 from windsock.engines import reading_engine, replica_engine, writing_engine
 from windsock.replica import Replica
@@ -68,7 +68,7 @@ def rows(make: Make, *shape: Hashable, values: Mapping[str, Any]) -> list[Row]:
 
 def fresh_rows(make: Make, *shape: Hashable, values: Mapping[str, Any]) -> list[Row]:
     """As `rows`, for a statement about rights, which the primary answers for as long as it can be reached."""
-    if not g.get("on_replica"):
+    if not kept().get("on_replica"):
         return rows(make, *shape, values=values)
     _turn(to_replica="turned" in g or bool(cast(Replica, context.database.replica).primary_resting))
     found = rows(make, *shape, values=values)
@@ -78,11 +78,13 @@ def fresh_rows(make: Make, *shape: Hashable, values: Mapping[str, Any]) -> list[
 
 def _answer(ask: Callable[[Connection], Any]) -> Any:
     """What a connection answers; another one is asked when this one has failed for a reason of its own."""
-    if "session" in g:
-        return ask(session().connection())
+    held = kept()
     while True:
+        connection = held.get("connection")
+        if connection is None and "session" in held:
+            return ask(held.session.connection())
         try:
-            return ask(_reader())
+            return ask(_connected() if connection is None else connection)
         except SQLAlchemyError as error:
             if not (_reconnect(error) or _turn_away(error)):
                 raise
@@ -90,27 +92,28 @@ def _answer(ask: Callable[[Connection], Any]) -> Any:
 
 def may_use_replica() -> None:
     """Read the rest of this request from the replica, if there is one that has what the caller may expect to see."""
-    if "watched" not in g or g.watched is None or current_operation().audit or g.on_replica:
+    watched = kept().get("watched")
+    if watched is None or current_operation().audit or g.on_replica:
         return
-    if cast(Replica, context.database.replica).serves(g.watched):
+    if cast(Replica, context.database.replica).serves(watched):
         _turn(to_replica=True)
 
 
-def _reader() -> Connection:
-    if "connection" not in g:
-        source = _source()
-        g.connection = source if isinstance(source, Connection) else source.connect()
-    return cast(Connection, g.connection)
+def _connected() -> Connection:
+    source = _source(context.database)
+    found = source if isinstance(source, Connection) else source.connect()
+    kept().connection = found
+    return found
 
 
-def _source() -> Source:
-    replica = context.database.replica
+def _source(database: Database) -> Source:
+    replica = database.replica
     if replica is None:
-        return context.database.reading
+        return database.reading
     g.asked_at = monotonic()
     if "on_replica" not in g:
         g.on_replica = bool(replica.primary_resting) and not current_operation().audit
-    return replica.engine if g.on_replica else context.database.reading
+    return replica.engine if g.on_replica else database.reading
 
 
 def _turn(to_replica: bool) -> None:
@@ -120,10 +123,11 @@ def _turn(to_replica: bool) -> None:
 
 def _reconnect(error: SQLAlchemyError) -> bool:
     """Whether to ask the same database on a new connection, once in a request, since this one was dropped."""
-    if "reconnected" in g or not getattr(error, "connection_invalidated", False):
+    again: set[bool] = g.setdefault("reconnected", set())
+    if g.get("on_replica", False) in again or not outages.dropped(error):
         return False
     _release(None)
-    g.reconnected = True
+    again.add(g.get("on_replica", False))
     return not isinstance(context.database.reading, Connection)
 
 
@@ -198,7 +202,7 @@ def session() -> Session:
 
 
 def _release(_: BaseException | None) -> None:
-    connection = g.pop("connection", None)
+    connection = kept().pop("connection", None)
     if connection is not None and connection is not context.database.reading:
         connection.close()
 

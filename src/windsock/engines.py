@@ -9,10 +9,12 @@ import sqlite3
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, Executable, Row, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
-from windsock import timeouts
+from windsock import outages, timeouts
+from windsock.columns import parse_json
 from windsock.config import Config
 from windsock.older import adapt
 
@@ -43,10 +45,28 @@ def replica_engine(config: Config) -> Engine:
 
 
 def _reading(given: dict[str, Any]) -> Engine:
-    engine = create_engine(isolation_level="AUTOCOMMIT", execution_options=_BY_POSITION, hide_parameters=True, **given)
+    given |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}  # nothing is there to be rolled back
+    given["pool_pre_ping"] = False  # a read that meets a dropped connection is sent again
+    given |= {"execution_options": _BY_POSITION, "json_deserializer": parse_json}
+    engine = create_engine(hide_parameters=True, **given)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _enforce_foreign_keys)
     return _settled(engine)
+
+
+def read(engine: Engine, statement: Executable, values: dict[str, Any] | None = None) -> list[Row[Any]]:
+    """All rows of a statement; it is sent again when a connection of the pool turns out to be dropped."""
+    try:
+        return _rows(engine, statement, values)
+    except DBAPIError as error:
+        if not outages.dropped(error):
+            raise
+        return _rows(engine, statement, values)
+
+
+def _rows(engine: Engine, statement: Executable, values: dict[str, Any] | None) -> list[Row[Any]]:
+    with engine.connect() as connection:
+        return list(connection.execute(statement, values).all())
 
 
 def writing_engine(config: Config) -> Engine:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -38,6 +38,7 @@ PER_DAG = {"DAGs": "DAG:", "DAG Runs": "DAG Run:"}
 FEW = 100
 
 
+@cache
 def dag_action(operation: Operation) -> str:
     """The action on DAGs that the operation asks for; `can_read` when it names none."""
     return next((right.action for right in operation.permissions if right.resource == "DAGs"), "can_read")

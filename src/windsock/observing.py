@@ -8,10 +8,10 @@ from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
-from flask import Flask, Response, g, has_app_context, request
+from flask import Flask, Response, has_app_context, request
 from sqlalchemy import Dialect, event
 
-from windsock.context import KEY
+from windsock.context import KEY, kept
 
 
 class Answered(NamedTuple):
@@ -61,14 +61,14 @@ def register(app: Flask) -> list[Observer]:
 
 
 def _begin() -> None:
-    g.cost = _Cost(perf_counter())
+    kept().cost = _Cost(perf_counter())
 
 
 def _end(response: Response, observers: list[Observer]) -> Response:
     if not observers:
         return response
     # Each look at a proxy of Flask takes as long as all the rest of a line here.
-    state, asked = g._get_current_object(), request._get_current_object()  # type: ignore[attr-defined]
+    state, asked = kept(), request._get_current_object()  # type: ignore[attr-defined]
     cost, who, operation = state.cost, state.get("caller"), state.get("operation")
     name = operation.id if operation else asked.endpoint or "-"
     user = who.username if who else None
@@ -119,4 +119,4 @@ def _watch(dialect: Dialect) -> None:
 
 def _cost() -> _Cost | None:
     """That of this request; None for a statement outside of any."""
-    return cast("_Cost | None", g.get("cost")) if has_app_context() else None
+    return cast("_Cost | None", kept().get("cost")) if has_app_context() else None

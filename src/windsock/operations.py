@@ -9,7 +9,7 @@ from inspect import isfunction
 from types import ModuleType
 from typing import Any
 
-from flask import Response, request
+from flask import Request, Response, request
 from sqlalchemy.exc import DBAPIError
 
 from windsock import (
@@ -111,10 +111,11 @@ def compile_view(operation: Operation, handler: Handler) -> Callable[..., Respon
         handler = envelope(operation, handler)
 
     def view(**values: Any) -> Response:
-        access.gate(operation)
-        given = arguments(values, request)
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # looked up once, not each time
+        access.gate(operation, asked)
+        given = arguments(values, asked)
         if body is not None:
-            given["body"] = body(request)
+            given["body"] = body(asked)
         result = handler(**given)
         if isinstance(result, Response):
             return result

@@ -23,6 +23,11 @@ _SQLITE = (
 )
 
 
+def dropped(error: Exception) -> bool:
+    """Whether the connection has ended, perhaps long before it was used; then its pool forgets all that are as old."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
 def gone(error: Exception) -> bool:
     """Whether a database cannot be reached, or has ended the connection. Without a SQLSTATE, libpq itself gave up."""
     if not isinstance(error, DBAPIError) or _is_sqlite(error):

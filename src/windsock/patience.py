@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable
 
+from windsock.engines import read
+
 log = logging.getLogger(__name__)
 
 #: One thread at a time waits for the database, so that a dead one does not collect them.
@@ -42,5 +44,4 @@ def within(seconds: float, source: Engine | Connection, statement: Executable) -
 def _rows(source: Engine | Connection, statement: Executable) -> list[Any]:
     if isinstance(source, Connection):
         return list(source.execute(statement).all())
-    with source.connect() as connection:
-        return list(connection.execute(statement).all())
+    return list(read(source, statement))

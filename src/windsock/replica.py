@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Engine, Text, case, cast, exists, func, literal_column, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from windsock.engines import read
 from windsock.models import Log
 
 log = logging.getLogger(__name__)
@@ -124,8 +125,7 @@ class Replica:
 
     def _has(self, position: str) -> bool:
         try:
-            with self.engine.connect() as connection:
-                standby, replayed = connection.execute(_REPLAYED, {"position": position}).one()
+            standby, replayed = tuple(read(self.engine, _REPLAYED, {"position": position})[0])
         except SQLAlchemyError as error:
             self.fail(getattr(error, "orig", error))
             return False

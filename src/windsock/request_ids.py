@@ -9,6 +9,7 @@ import secrets
 from flask import Flask, Response, g, has_request_context, request
 
 HEADER = "X-Request-Id"
+_VARIABLE = "HTTP_X_REQUEST_ID"  # of WSGI
 #: What of a client's id may go into logs and headers: letters, digits and what UUIDs and trace ids are made of.
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
@@ -20,7 +21,7 @@ def register(app: Flask) -> None:
 
 
 def _take() -> None:
-    given = request.headers.get(HEADER, "")
+    given = request.environ.get(_VARIABLE, "")
     g.request_id = given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
 
 

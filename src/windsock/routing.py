@@ -62,6 +62,10 @@ class SlashTolerantFlask(Flask):
         adapter.spanning = lambda: self._spanning_map.bind_to_environ(request.environ)  # type: ignore[attr-defined]
         return adapter
 
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself: none here is a coroutine, and Flask would look at five of them in each request."""
+        return func
+
     @cached_property
     def _spanning_map(self) -> Map:
         converters = {**self.url_map.converters, "default": Spanning, "path": Spanning, "int": _Signed}

@@ -18,7 +18,7 @@ Row = Sequence[Any]
 #: What makes a statement from a shape, and from nothing else but its arguments.
 Make = Callable[..., Select[Any]]
 #: Shapes that are kept; which filters, orders and `fields` there are together is for clients to say.
-_KEPT = 512
+_KEPT = 256
 #: Members of an IN up to which its statement is kept, since each adds to its text.
 _LONGEST = 256
 
@@ -35,7 +35,7 @@ def rows(connection: Connection, make: Make, shape: tuple[Hashable, ...], values
         values = {**values, **{name: _filled(values[name]) for name, _ in lists}}
         lists = tuple((name, len(values[name])) for name, _ in lists)
     kept = _kept(connection.dialect, make, shape, lists)
-    return kept.read(*_fetch(connection, kept.text, kept.parameters(values)))
+    return _fetch(connection, kept, kept.parameters(values))
 
 
 def _filled(members: list[Any]) -> list[Any]:
@@ -43,12 +43,10 @@ def _filled(members: list[Any]) -> list[Any]:
     return members + members[-1:] * ((1 << (len(members) - 1).bit_length()) - len(members) if members else 0)
 
 
-def _fetch(connection: Connection, text: str, parameters: Any) -> tuple[Sequence[Any], list[Row]]:
-    """The driver's description of the columns, and its rows; errors become those of SQLAlchemy.
-
-    Who listens to the engine hears of the statement.
-    """
+def _fetch(connection: Connection, kept: _Kept, parameters: Any) -> list[Row]:
+    """Send a statement. The driver's errors become SQLAlchemy's, and who listens to the engine hears of it."""
     cursor: Any = None
+    text = kept.text
     try:
         cursor = connection.connection.cursor()
         for heard in connection.dispatch.before_cursor_execute:
@@ -60,11 +58,12 @@ def _fetch(connection: Connection, text: str, parameters: Any) -> tuple[Sequence
             observing.timed(cursor.execute, text, parameters)
         for heard in connection.dispatch.after_cursor_execute:
             heard(connection, cursor, text, parameters, None, False)
-        found = cursor.description, cursor.fetchall()
+        convert = kept.convert or kept.describe(cursor.description)
+        found: list[Row] = cursor.fetchall()
         cursor.close()
     except BaseException as error:
         connection._handle_dbapi_exception(error, text, parameters, cursor, None)  # no public function does all of it
-    return found
+    return convert(found)
 
 
 class _Kept:
@@ -81,14 +80,13 @@ class _Kept:
         self.parameters = _binder(dialect, compiled.binds, state)
         self._dialect = dialect
         self._types = [column.type.dialect_impl(dialect) for column in statement.selected_columns]
-        self._read: Callable[[list[Row]], list[Row]] | None = None
+        self.convert: Callable[[list[Row]], list[Row]] | None = None
 
-    def read(self, description: Sequence[Any], found: list[Row]) -> list[Row]:
-        """Convert rows by the types of their columns, and by those that the driver says at the first time."""
-        if self._read is None:
-            said = zip(self._types, description, strict=True)
-            self._read = _reader([kind.result_processor(self._dialect, column[1]) for kind, column in said])
-        return self._read(found)
+    def describe(self, columns: Sequence[Any]) -> Callable[[list[Row]], list[Row]]:
+        """Take from the driver, once, what it says of the columns of the result: a type may depend on that."""
+        said = zip(self._types, columns, strict=True)
+        self.convert = _converter([kind.result_processor(self._dialect, column[1]) for kind, column in said])
+        return self.convert
 
 
 @lru_cache(_KEPT)
@@ -124,7 +122,7 @@ def _binder(dialect: Dialect, binds: Mapping[str, Any], state: Any) -> Callable[
     return eval(f"lambda v: ({made})", names)  # noqa: S307  # nosec B307
 
 
-def _reader(processes: Sequence[Callable[[Any], Any] | None]) -> Callable[[list[Row]], list[Row]]:
+def _converter(processes: Sequence[Callable[[Any], Any] | None]) -> Callable[[list[Row]], list[Row]]:
     if not any(processes):
         return lambda rows: rows
     names = {f"p{number}": process for number, process in enumerate(processes)}

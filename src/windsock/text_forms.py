@@ -186,7 +186,7 @@ def _text(value: Any) -> str | None:
     if value is None:
         return None
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _log_unreadable(what: str, error: Exception) -> None:

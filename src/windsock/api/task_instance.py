@@ -26,7 +26,7 @@ from windsock.text_forms import executor_config_text, trigger_kwargs_text
 
 def _rendered(found: Any) -> Any:
     """Airflow masks what it renders, but releases before 2.3.1 did not, and later ones masked texts only."""
-    return {} if found is None else context.vault.masker.mask(found)
+    return {} if found is None else context.vault.masker.mask_parsed(found)
 
 
 class SlaMissSchema(RowSchema):

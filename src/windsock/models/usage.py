@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, literal_column, select, text
 from sqlalchemy.orm import Mapped, foreign, relationship
 
 from windsock.models.base import Base
@@ -15,7 +15,12 @@ _STATES = ("running", "queued", "scheduled", "deferred")
 
 
 def _held(state: str) -> Any:
-    return func.sum(case((TaskInstance.state == state, TaskInstance.pool_slots), else_=0)).label(state)
+    return func.sum(case((TaskInstance.state == _word(state), TaskInstance.pool_slots), else_=text("0"))).label(state)
+
+
+def _word(state: str) -> Any:
+    """A state as part of the text, since each parameter of a statement takes a microsecond."""
+    return literal_column(f"'{state}'", TaskInstance.state.type)
 
 
 def occupied(running: int | None, queued: int | None, deferred: int | None, include_deferred: bool | None) -> int:
@@ -28,7 +33,7 @@ class PoolUsage(Base):
 
     __table__ = (
         select(TaskInstance.pool, *(_held(state) for state in _STATES))
-        .where(TaskInstance.state.in_(_STATES))
+        .where(TaskInstance.state.in_([_word(state) for state in _STATES]))
         .group_by(TaskInstance.pool)
         .subquery("pool_usage")
     )
