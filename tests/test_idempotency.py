@@ -6,20 +6,18 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, func, select, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
 import factories as f
-from changes import USERNAME, fill
+from changes import USERNAME, filled
 from clients import API, SETTINGS, credentials, signed_in
-from databases import postgres
 from problems import assert_problem
 from servers import serving
 from windsock.app import create_app
@@ -151,12 +149,7 @@ def test_neither_key_nor_body_can_be_read_in_the_audit_log(post, client):
 @pytest.fixture(scope="module")
 def database(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A filled database that servers and the test open."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("idempotency")
-        url: Any = f"sqlite:///{folder}/airflow.db" if database_kind == "sqlite" else stack.enter_context(postgres())
-        engine = create_engine(url)
-        stack.callback(engine.dispose)
-        fill(engine)
+    with filled(database_kind, tmp_path_factory.mktemp("idempotency")) as engine:
         engine.dispose()  # so that a child has no connection of ours
         yield engine
 

@@ -76,7 +76,7 @@ def test_a_limit_above_the_maximum_is_lowered_and_the_answer_leads_to_the_rest(l
     assert following(rest) is None
 
 
-@pytest.mark.parametrize("wrong", ["-1", "-2147483648", "9" * 30, "1.5", "x", "", " 1", "1e3", "٣", "0x1"])
+@pytest.mark.parametrize("wrong", ["-1", "-2147483648", "9" * 30, "1.5", "x", " 1", "1e3", "٣", "0x1"])
 @pytest.mark.parametrize("name", ["limit", "offset"])
 def test_a_limit_or_offset_that_is_no_natural_number_is_refused(name, wrong, client):
     assert_problem(client.get(f"{API}/variables", query_string={name: wrong}), 400, name)

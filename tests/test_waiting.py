@@ -15,13 +15,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, select, update
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
 import factories as f
-from changes import USERNAME, fill
+from changes import USERNAME, filled
 from clients import API, PASSWORD_HASH, credentials
-from databases import postgres
 from problems import assert_problem
 from servers import Server, serving
 from windsock import tokens
@@ -37,12 +36,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def database(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A filled database that the server and the test open."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("waiting")
-        url: Any = f"sqlite:///{folder}/airflow.db" if database_kind == "sqlite" else stack.enter_context(postgres())
-        engine = create_engine(url)
-        stack.callback(engine.dispose)
-        fill(engine)
+    with filled(database_kind, tmp_path_factory.mktemp("waiting")) as engine:
         yield engine
 
 

@@ -112,7 +112,6 @@ def test_a_whole_pool_can_be_sent_back_without_a_mask(client, add, get):
     [
         ("bogus", {"slots": 1}, "'bogus'"),
         ("slots,bogus", {"slots": 1}, "'bogus'"),
-        ("", {"slots": 1}, "''"),
         ("slots", {"name": "p"}, "'slots'"),
         ("open_slots", {"open_slots": 1}, "'open_slots'"),
     ],
