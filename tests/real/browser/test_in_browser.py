@@ -37,8 +37,13 @@ def test_a_page_is_complete_and_no_wider_than_the_screen(
     name = path.strip("/").replace("/", "-") or "landing"
     image = name == "landing" and (size, scheme) == ("desktop", "light")
     shoot(page, f"{name}-{size}-{scheme}", name if image else "")
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert _excess(page) <= 0
     assert _brightness(page) > 200 if scheme == "light" else _brightness(page) < 50
+
+
+def _excess(page: Any) -> int:
+    """By how many pixels the page is wider than the screen."""
+    return page.evaluate("document.documentElement.scrollWidth - screen.width")
 
 
 def _brightness(page: Any) -> int:
@@ -121,7 +126,7 @@ def test_an_operation_shows_parameters_answers_and_samples(
     operation.get_by_role("button", name=re.compile("^200")).click()
     operation.get_by_role("button", name=re.compile("^404")).click()
     shoot(page, f"answers-{size}-{scheme}")
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert _excess(page) <= 0
 
 
 # ---------------------------------------------------------------- trying
@@ -152,16 +157,19 @@ def _send(shown: Any) -> tuple[str, str]:
     return answer.locator(".response-col_status").inner_text().split()[0], answer.inner_text()
 
 
-def test_a_request_after_signing_in_shows_rows(scheme: str, visit: Any, server: Server, shoot: Any) -> None:
-    page = visit("/docs/try", color_scheme=scheme)
+def test_a_request_after_signing_in_shows_rows(
+    scheme: str, size: str, visit: Any, sizes: Any, server: Server, shoot: Callable[..., None]
+) -> None:
+    page = visit("/docs/try", color_scheme=scheme, **sizes[size])
     _sign_in(page, "Basic", *server.admin)
     shown = _open(page, GET_DAGS, "DAG")
     status, body = _send(shown)
     assert status == "200"
     assert '"dag_id"' in body
     assert _barriers(page) == {}
+    assert _excess(page) <= 0
     shown.locator(".request-url").evaluate("element => element.scrollIntoView()")
-    shoot(page, f"tried-{scheme}", "try" if scheme == "light" else "")
+    shoot(page, f"tried-{size}-{scheme}", "try" if (size, scheme) == ("desktop", "light") else "")
 
 
 def test_a_change_can_be_tried_and_its_example_is_filled_in(visit: Any, server: Server, shoot: Any) -> None:
