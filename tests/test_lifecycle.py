@@ -27,7 +27,7 @@ NOTICE = timedelta(days=180)
 #: Where the document says more than Airflow's, or otherwise, while both servers do the same or the README names the
 #: difference: what, where, why. Of releases of Windsock there is no such list.
 EXPECTED = [
-    (r"may be null|is one of \[None, ", r"answer", "Airflow sends null there"),
+    (r"may be null|is one of \[.*, None\]", r"answer", "Airflow sends null there"),
     (r"became required|may no longer be null", r"body", "Airflow refuses a request without it, or has nothing to do"),
     (r"default was 100, is 25", r"query limit", "pages are smaller"),
     (r"minimum was None, is 0", r"query limit|path map_index", "less is refused, or not found"),

@@ -142,6 +142,11 @@ def test_an_empty_match_changes_nothing(client, dag, make_run, session):
         ({"task_ids": [["transform"]]}, ["task_ids"]),
         ({"task_ids": [["transform", "one"]]}, ["task_ids"]),
         ({"task_ids": [[1, "transform"]]}, ["task_ids"]),
+        ({"task_ids": [["transform", True]]}, ["task_ids"]),
+        ({"task_ids": [["transform", 2**31]]}, ["task_ids"]),
+        ({"task_ids": [7]}, ["task_ids"]),
+        ({"task_ids": ["extract", None]}, ["task_ids"]),
+        ({"task_ids": [{"transform": 1}]}, ["task_ids"]),
         ({"bogus": 1}, ["bogus"]),
     ],
 )

@@ -22,7 +22,7 @@ from windsock.lifecycle import expansion, history, run_states, selection
 from windsock.lifecycle.selection import Condition, Instance, chunks
 from windsock.models import DagRun, Job, TaskInstance, TaskReschedule
 from windsock.models.base import TASK_INSTANCE_KEY
-from windsock.parameters import date_time
+from windsock.parameters import INT32, date_time
 from windsock.rows import fetch
 
 FAILED = ("failed", "upstream_failed")
@@ -103,11 +103,12 @@ def _others(doc: DagDoc, names: list[str | list[Any]], form: dict[str, Any]) -> 
     return selection.companions(doc, _ids(names), up, down)
 
 
-def _check(names: list[str | list[Any]]) -> None:
-    """The document cannot say which half of a pair is which."""
+def _check(names: list[Any]) -> None:
+    """The document leaves this to us: code that is generated for a text or a list does not compile in Java."""
     for name in names:
-        if not isinstance(name, str) and [type(half) for half in name] != [str, int]:
-            raise BadRequest(f"task_ids: {name!r} is no pair of task id and map index, such as ['transform', 0]")
+        is_pair = isinstance(name, list) and [type(half) for half in name] == [str, int] and abs(name[1]) <= INT32
+        if not isinstance(name, str) and not is_pair:
+            raise BadRequest(f"task_ids: {name!r} is no task id and no pair of it and a map index: ['transform', 0]")
 
 
 def _ids(names: list[str | list[Any]]) -> set[str]:

@@ -173,7 +173,7 @@ EXPLAINED = [
            "which identifiers are allowed is a setting"),
     Reason("positive_data_acceptance", r"^POST /dags/{dag_id}/(clear|update)TaskInstances", r"exclude each other|give"
            r" them alone|^Name the run by either", "members that need or exclude each other"),
-    Reason("positive_data_acceptance", r"^POST /dags/{dag_id}/clearTaskInstances$", r"^task_ids: .* is no pair of",
+    Reason("positive_data_acceptance", r"^POST /dags/{dag_id}/clearTaskInstances$", r"^task_ids: .* is no task",
            "OpenAPI 3.0 cannot say which half of a pair is a text and which a number"),
     Reason("positive_data_acceptance", r"^POST /connections$", r"^Member 'connection_id' must consist of 1 to 200",
            "letters of every script are allowed, for which patterns of OpenAPI 3.0 have no word"),
