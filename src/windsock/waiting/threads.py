@@ -31,10 +31,13 @@ class Seat:
 
     def response_iter(self, status: int, headers: Any, body: Any) -> None:
         """Send an answer in pieces, as granian asks for it."""
-        if self.apart:
+        if not self.apart:
+            return self._iterate(status, headers, body)
+        try:
             Thread(target=self._iterate, args=(status, headers, body), name="waiting", daemon=True).start()
-        else:
-            self._iterate(status, headers, body)
+        except RuntimeError:  # the system has no more threads
+            body.close()
+            raise
 
 
 class _Stop:

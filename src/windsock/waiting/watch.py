@@ -78,7 +78,7 @@ class Watch:
         with self._changed:
             self._waiters.add(waiter)
             self._changed.notify()
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = Thread(target=self._poll, name="watch", daemon=True)
                 self._thread.start()
         try:
