@@ -193,7 +193,13 @@ def test_a_server_is_looked_at_as_well(doctor):
     with postgres() as url:
         engine = create_engine(url)
         _make(engine)
-        result = doctor({("database", "sql_alchemy_conn"): url.render_as_string(False)}, "--output", "json")
+        given = {("database", "sql_alchemy_conn"): url.render_as_string(False)}
+        given["windsock", "sql_alchemy_conn_read"] = url.render_as_string(False)
+        result = doctor(given, "--output", "json")
+        given["windsock", "sql_alchemy_conn_read"] = f"postgresql://127.0.0.1:{free_port()}/nowhere"
+        astray = doctor(given, "--output", "json")
     assert not findings(result, "error"), result.output
+    assert any("takes writes, so it is not read" in one[1] for one in findings(result, "warning"))
+    assert any("sql_alchemy_conn_read cannot be used" in one[1] for one in findings(astray, "error"))
     told = " ".join(one[1] for one in findings(result, "ok"))
     assert "postgresql 1" in told and "The clock of the database differs by" in told

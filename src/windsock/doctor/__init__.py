@@ -39,7 +39,7 @@ Check = Callable[[Patient], Iterator[Finding]]
 
 def examine(config: Config) -> Iterator[Finding]:
     """All findings, in an order in which later ones follow from earlier ones."""
-    from windsock.doctor import database, files, people, settings
+    from windsock.doctor import database, files, keys, people, settings
 
     patient = Patient(config)
     for area, check in (
@@ -47,7 +47,7 @@ def examine(config: Config) -> Iterator[Finding]:
         ("packages", settings.check_packages),
         ("database", database.check),
         ("clock", database.check_clock),
-        ("keys", database.check_keys),
+        ("keys", keys.check),
         ("permissions", people.check),
         ("files", files.check),
     ):

@@ -1,15 +1,13 @@
-"""The database: whether it is there, quick, of a known schema and of one time; and whether the keys fit its secrets."""
+"""The database: whether it is there, quick, of a known schema, and of one time with this machine."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 from sqlalchemy import Connection as Opened
 from sqlalchemy import func, select, text
@@ -17,15 +15,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from windsock import migrate
-from windsock.crypto import Vault
+from windsock.config import Config
 from windsock.doctor import Finding, Patient, error, ok, warning
-from windsock.engines import plain_engine
-from windsock.models import Connection, Job, Variable
+from windsock.engines import plain_engine, replica_engine
+from windsock.models import Job
 
 _SLOW_MS, _CLOCK = 20, timedelta(seconds=2)
 _OLDEST_POSTGRES = 13
-#: Encrypted values of each kind that are tried.
-_SAMPLE = 20
 
 
 def check(patient: Patient) -> Iterator[Finding]:
@@ -44,9 +40,8 @@ def check(patient: Patient) -> Iterator[Finding]:
             yield from _server(connection)
         revision = migrate.check(engine)
     except SQLAlchemyError as failed:
-        said = " ".join(str(getattr(failed, "orig", None) or failed).split())
         yield error(
-            f"{shown} cannot be used: {said:.300}", "Start the database, or correct [database] sql_alchemy_conn."
+            f"{shown} cannot be used: {_said(failed)}", "Start the database, or correct [database] sql_alchemy_conn."
         )
         return
     except migrate.SchemaError as failed:
@@ -54,6 +49,27 @@ def check(patient: Patient) -> Iterator[Finding]:
         return
     yield ok(f"Revision {revision} is known")
     patient.engine = engine
+    if patient.config.replica_url:
+        yield _replica(patient.config)
+
+
+def _replica(config: Config) -> Finding:
+    place, engine = "[windsock] sql_alchemy_conn_read", replica_engine(config)
+    try:
+        with engine.connect() as connection:
+            standby = connection.execute(text("SELECT pg_catalog.pg_is_in_recovery()")).scalar_one()
+    except SQLAlchemyError as failed:
+        return error(f"{place} cannot be used: {_said(failed)}", "Start it, or correct or remove the setting.")
+    finally:
+        engine.dispose()
+    if standby:
+        return ok(f"{place} is a standby, which can be read")
+    return warning(f"{place} takes writes, so it is not read", "Name a standby of the database, or remove the setting.")
+
+
+def _said(failed: SQLAlchemyError) -> str:
+    """What the driver says, in one line; no driver repeats a password."""
+    return " ".join(str(getattr(failed, "orig", None) or failed).split())[:300]
 
 
 def _latency(connection: Opened, shown: str) -> Finding:
@@ -110,33 +126,3 @@ def _compare(difference: timedelta, whose: str) -> Finding:
     if abs(difference) > _CLOCK:
         return warning(f"{whose} is {seconds:.1f} s {way} that of this machine", fix)
     return ok(f"{whose} differs by {seconds * 1000:.0f} ms")
-
-
-def check_keys(patient: Patient) -> Iterator[Finding]:
-    """Decrypt some stored values, and forget them."""
-    if patient.engine is None:
-        return
-    encrypted = {
-        "variables": select(Variable.val).where(Variable.is_encrypted.is_(True)),
-        "passwords of connections": select(Connection.password).where(Connection.is_encrypted.is_(True)),
-        "extras of connections": select(Connection.extra).where(Connection.is_extra_encrypted.is_(True)),
-    }
-    vault = Vault(patient.config.get("core", "fernet_key"))
-    with patient.engine.connect() as connection:
-        for what, statement in encrypted.items():
-            values = [value for value in connection.execute(statement.limit(_SAMPLE)).scalars() if value]
-            if values:
-                yield _readable(vault, values, what)
-            else:
-                yield ok(f"No {what} are encrypted")
-
-
-def _readable(vault: Vault, values: list[Any], what: str) -> Finding:
-    logging.disable(logging.WARNING)  # it would tell of each value
-    try:
-        good = sum(vault.decrypt(value) is not None for value in values)
-    finally:
-        logging.disable(logging.NOTSET)
-    told = f"{good} of {len(values)} encrypted {what} that were tried can be decrypted"
-    fix = "Add the key that encrypted the others to [core] fernet_key, behind a comma."
-    return ok(told) if good == len(values) else error(told, fix)
