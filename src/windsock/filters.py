@@ -72,8 +72,9 @@ class Rows(NamedTuple):
 
     @property
     def asked(self) -> bool:
-        """Whether the query has a filter of its own, beside what the path names."""
-        return any(one.name not in current().path_names for one in self.wanted)
+        """Whether something else narrows the rows than a path that names a DAG, of which an index finds all rows."""
+        names = {one.name for one in self.wanted}
+        return bool(names - current().path_names) or ("dag_id" not in names and bool(names or self.conditions))
 
     def page(self, sorting: Sorting, stretch: Stretch | None) -> Select[Any]:
         """The rows in an order, `:page_rows` of them from `:page_start` on, or those in a stretch of that order."""
