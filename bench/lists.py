@@ -15,13 +15,15 @@ import os
 import statistics
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import airflow
 from cases import LISTS, Case, ask, cases
 from flask import Flask, Request
 from flask.testing import FlaskClient
-from sqlalchemy import bindparam, create_engine, event
+from sqlalchemy import Connection, bindparam, create_engine, event, text
 
 from windsock.app import create_app
 from windsock.callers import Caller, find_caller
@@ -42,18 +44,19 @@ def main() -> None:
     """Measure, print a table in Markdown, then the plans of the slowest."""
     options = _options()
     app, found = application(options.database), []
-    print("| list | page | caller | " + " | ".join(f"{way}: p50, p95" for way in WAYS) + " |")
+    print("| list | page | caller | " + " | ".join(f"{way}: p50, p95; CPU" for way in WAYS) + " |")
     print("|---|---|---|" + "---:|" * len(WAYS))
     database = create_engine(options.database.replace("postgresql://", "postgresql+psycopg://")).connect()
+    clock = Clock(database)
     for operation in (o for o in LISTS if not options.only or o.id in options.only):
         for caller in options.caller:
             client = client_of(app, caller)
             for case in cases(client, operation, database):
                 if options.open and not case.open:
                     break
-                times = [_time(client, operation, case, way, options) for way in WAYS]
-                found.append((operation, caller, case, times))
-                cells = [_cell(one, options.limit) for one in times]
+                timed = [_time(client, operation, case, way, options, clock) for way in WAYS]
+                found.append((operation, caller, case, timed))
+                cells = [_cell(one, options.limit) for one in timed]
                 print(f"| {operation.id} | {case.name} | {caller} | {' | '.join(cells)} |", flush=True)
     _summary(found, options)
     if options.save:
@@ -79,7 +82,11 @@ def _options() -> argparse.Namespace:
 
 def application(database: str, explain: bool = False) -> Flask:
     """The application on a database, where callers just say their name."""
-    given = {("database", "sql_alchemy_conn"): database, ("webserver", "secret_key"): "only for the benchmark"}
+    given = {
+        ("database", "sql_alchemy_conn"): database,
+        ("webserver", "secret_key"): "only for the benchmark",
+        ("windsock", "access_log"): "False",
+    }
     app = create_app(Config(given))
     app.extensions[KEY].backends = [_named]  # no password: the benchmark is about lists
     if explain:
@@ -109,7 +116,39 @@ def _explain(connection: Any, _: Any) -> None:
 
 
 # ---------------------------------------------------------------- times
-def _time(client: FlaskClient, operation: Operation, case: Case, way: str, options: argparse.Namespace) -> list[float]:
+class Timed(NamedTuple):
+    """Milliseconds on the clock, of each request, and CPU milliseconds of a request."""
+
+    wall: list[float]
+    cpu: float
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile of the milliseconds on the clock."""
+        ordered = sorted(self.wall)
+        return ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+
+
+class Clock:
+    """CPU seconds of this process and of all that the local PostgreSQL server has started for its clients."""
+
+    def __init__(self, database: Connection) -> None:
+        backend = database.scalar(text("SELECT pg_backend_pid()"))
+        self.postmaster = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
+
+    def read(self) -> float:
+        """The seconds until now; of parallel workers, which have ended, in steps of 10 ms."""
+        ended = Path(f"/proc/{self.postmaster}/stat").read_text().rpartition(")")[2].split()
+        spent = (int(ended[13]) + int(ended[14])) / os.sysconf("SC_CLK_TCK")  # cutime and cstime; see proc(5)
+        for process in airflow._tree(self.postmaster)[1:]:
+            with suppress(OSError):
+                spent += int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
+        return spent + time.process_time()
+
+
+def _time(
+    client: FlaskClient, operation: Operation, case: Case, way: str, options: argparse.Namespace, clock: Clock
+) -> Timed:
     found: list[float] = []
     begun = time.perf_counter()
     for number in range(options.rounds + 1):
@@ -118,37 +157,43 @@ def _time(client: FlaskClient, operation: Operation, case: Case, way: str, optio
         taken = (time.perf_counter() - start) * 1000
         if response.status_code != 200:
             print(operation.id, case, response.get_data(as_text=True), file=sys.stderr)
-            return [float("nan")]
-        if number:  # the first one plans and reads from the disk
+            return Timed([float("nan")], float("nan"))
+        if number:
             found.append(taken)
+        else:  # the first one plans and reads from the disk
+            spent = clock.read()
         if found and time.perf_counter() - begun > options.patience:
             break
-    return found
+    return Timed(found, (clock.read() - spent) / len(found) * 1000)
 
 
-def p95(times: list[float]) -> float:
-    """The 95th percentile."""
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
-
-
-def _cell(times: list[float], limit: float) -> str:
-    text = f"{statistics.median(times):,.0f}, {p95(times):,.0f}"
-    return f"**{text}**" if p95(times) > limit else text
+def _cell(timed: Timed, limit: float) -> str:
+    shown = f"{statistics.median(timed.wall):,.0f}, {timed.p95:,.0f}; {timed.cpu:,.1f}"
+    return f"**{shown}**" if timed.p95 > limit else shown
 
 
 def _summary(found: list[Any], options: argparse.Namespace) -> None:
-    print(f"\nCases whose p95 is below {options.limit:g} ms; load average {os.getloadavg()[0]:.1f}:\n")
-    for number, way in enumerate(WAYS):
-        below = sum(p95(times[number]) < options.limit for *_, times in found)
-        print(f"- `count={way}`: {below} of {len(found)}")
+    """Of each list, how many cases stay below the limit, and what the most expensive one takes."""
+    print(f"\nCases below {options.limit:g} ms (p95; CPU), the most expensive case by CPU milliseconds; load average "
+          f"{os.getloadavg()[0]:.1f}.\n")  # fmt: skip
+    print("| list | caller | cases | " + " | ".join(WAYS) + " |\n|---|---|---:|" + "---|" * len(WAYS))
+    lists = dict.fromkeys((operation.id, caller) for operation, caller, *_ in found)
+    for name in [*lists, None]:
+        mine = [one for one in found if name in (None, (one[0].id, one[1]))]
+        cells = []
+        for number in range(len(WAYS)):
+            _, _, case, timed = max(mine, key=lambda one: one[3][number].cpu)
+            below = [sum(one[3][number].p95 < options.limit for one in mine)]
+            below.append(sum(one[3][number].cpu < options.limit for one in mine))
+            cells.append(f"{below[0]}; {below[1]}; {timed[number].cpu:,.0f} ms ({case.name})")
+        print(f"| {' | '.join(name or ('all', ''))} | {len(mine)} | {' | '.join(cells)} |")
 
 
 def _save(file: Path, found: list[Any]) -> None:
     rows = [
         {"list": operation.id, "caller": caller, "page": case.name, "open": case.open}
-        | {way: statistics.median(one) for way, one in zip(WAYS, times, strict=True)}
-        for operation, caller, case, times in found
+        | {way: {"ms": statistics.median(one.wall), "cpu": one.cpu} for way, one in zip(WAYS, timed, strict=True)}
+        for operation, caller, case, timed in found
     ]
     file.write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -159,9 +204,9 @@ def _plans(found: list[Any], options: argparse.Namespace) -> None:
         return
     app = application(options.database, explain=True)
     for number, way in ((0, "exact"), (2, "none")):
-        slowest = sorted(found, key=lambda one: -statistics.median(one[3][number]))
-        for operation, caller, case, times in slowest[: options.plans]:
-            print(f"\n### {operation.id}, {case.name}, {caller}, count={way}: {_cell(times[number], 1e9)} ms\n\n```")
+        slowest = sorted(found, key=lambda one: -one[3][number].cpu)
+        for operation, caller, case, timed in slowest[: options.plans]:
+            print(f"\n### {operation.id}, {case.name}, {caller}, count={way}: {_cell(timed[number], 1e9)} ms\n\n```")
             ask(client_of(app, caller), operation, case, way)
             print("```")
 

@@ -49,17 +49,17 @@ class Writer(threading.Thread):
             while not self.ended.wait(0.02):
                 self._add(connection, pick.choice(runs), f"added_{len(self.added):08}_{pick.random()}")
                 if pick.random() < 0.5:
-                    self._delete(connection, self.added[pick.randrange(len(self.added))])
+                    self._remove(connection, self.added[pick.randrange(len(self.added))])
                 victim = connection.execute(select(*KEY).where(Ti.dag_id == pick.choice(runs).dag_id).limit(1)).first()
                 if victim is not None:
-                    self._delete(connection, tuple(victim))
+                    self._remove(connection, tuple(victim))
 
     def _add(self, connection: Connection, run: Any, task_id: str) -> None:
         key = (run.dag_id, task_id, run.run_id, -1)
         connection.execute(insert(Ti).values(dag_id=key[0], task_id=task_id, run_id=key[2], map_index=-1, pool="x"))
         self.added.append(key)
 
-    def _delete(self, connection: Connection, key: tuple[Any, ...]) -> None:
+    def _remove(self, connection: Connection, key: tuple[Any, ...]) -> None:
         connection.execute(delete(Ti).where(*(column == value for column, value in zip(KEY, key, strict=True))))
         self.deleted.add(hash(key))
 
@@ -74,8 +74,8 @@ def main() -> None:
     options = parser.parse_args()
     url = Config.load(options.config).database_url
     writer = Writer(url)
-    with writer.engine.connect() as connection:
-        rows = connection.execution_options(stream_results=True).execute(select(*KEY))
+    with create_engine(url).connect() as connection:
+        rows = connection.execution_options(stream_results=True, max_row_buffer=10_000).execute(select(*KEY))
         before = {hash(tuple(row)) for row in rows}
     basic = airflow.basic_header(options.user, options.password) | {"Prefer": "count=none"}
     command = [str(Path(sys.executable).with_name("windsock")), "serve", "--port", "{port}", "--workers", "1"]
