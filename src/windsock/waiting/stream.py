@@ -22,14 +22,13 @@ from windsock.callers import Caller
 from windsock.config import Config
 from windsock.context import KEY as CONTEXT
 from windsock.errors import Problem, TooManyRequests
-from windsock.jsontext import to_json
 from windsock.models import DagRun
 from windsock.rows import missing
 from windsock.waiting import threads
+from windsock.waiting.items import EVENTS, NDJSON, SHAPES, Item, item
 from windsock.waiting.watch import Look, Waiter, Watch
 
 LIMIT, HEARTBEAT = ("windsock", "max_waiters"), ("windsock", "wait_heartbeat_sec")
-NDJSON, EVENTS = "application/x-ndjson", "text/event-stream"
 ENDED = ("success", "failed")
 _KEY = "windsock.waiting"
 _RETRY = 10
@@ -38,7 +37,6 @@ _CONNECTIONS = 2
 #: Nginx, and others after it, buffer no answer that says so.
 _HEADERS = {"X-Accel-Buffering": "no"}
 _NOTHING = Look(None, None, None)
-Item = dict[str, Any]
 
 
 class _Room(NamedTuple):
@@ -76,11 +74,11 @@ def answer(patience: Patience, **keys: Any) -> Response:
     if row is None:
         raise missing(DagRun, keys)
     kind, look = preferred(NDJSON, EVENTS), Look(*row[1:])
-    shape = _SHAPES[kind]
+    shape = SHAPES[kind]
     if request.method == "HEAD":
         return Response(iter(()), headers=_HEADERS, content_type=kind)
     if (ended := look.state in ENDED) or not patience.timeout:
-        last = _item("end", "finished" if ended else "timeout", look)
+        last = item("end", "finished" if ended else "timeout", look)
         return Response(shape(last), headers=_HEADERS, content_type=kind)
     room: _Room = current_app.extensions[_KEY]
     leave = _sit_down(room)
@@ -125,7 +123,7 @@ def _still_allowed(room: _Room) -> Callable[[], str | None]:
 def _items(room: _Room, waiter: Waiter, until: float, refusal: Callable[[], str | None]) -> Iterator[Item]:
     with room.watch.waiting(waiter):
         reason, look = yield from _changes(room, waiter, until, refusal)
-    yield _item("end", reason, look)
+    yield item("end", reason, look)
 
 
 def _changes(
@@ -134,7 +132,7 @@ def _changes(
     """What becomes of a run; returns why there is no more to come, and the last that may be told."""
     look, event = cast(Look, waiter.seen), "state"
     while True:
-        yield _item(event, None, look)
+        yield item(event, None, look)
         left = until - monotonic()
         if left <= 0:
             return "timeout", look
@@ -153,22 +151,3 @@ def _next(waiter: Waiter, seconds: float) -> Look | str | None:
         return waiter.news.get(timeout=seconds)
     except Empty:
         return None
-
-
-def _item(event: str, reason: str | None, look: Look) -> Item:
-    return {"event": event, "reason": reason, **look._asdict()}
-
-
-# ---------------------------------------------------------------- shapes
-def _line(item: Item) -> bytes:
-    return to_json(item) + b"\n"
-
-
-def _event(item: Item) -> bytes:
-    """A server-sent event; a heartbeat is a comment, which no listener hears."""
-    if item["event"] == "heartbeat":
-        return b": heartbeat\n\n"
-    return b"event: %s\ndata: %s\n\n" % (item["event"].encode(), to_json(item))
-
-
-_SHAPES: dict[str, Callable[[Item], bytes]] = {NDJSON: _line, EVENTS: _event}
