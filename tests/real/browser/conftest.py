@@ -89,7 +89,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def shots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory for screenshots and the log of requests."""
-    folder = request.config.getoption("shots") or tmp_path_factory.mktemp("shots")
+    folder = request.config.getoption("shots", None) or tmp_path_factory.mktemp("shots")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "requests.txt").unlink(missing_ok=True)
     return folder
@@ -101,7 +101,7 @@ def shoot(shots: Path, request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def shoot(page: Any, name: str, image: str = "") -> None:
         page.screenshot(path=shots / f"{name}.png")
-        if image and request.config.getoption("images"):
+        if image and request.config.getoption("images", False):
             page.screenshot(path=IMAGES / f"{image}.png")
 
     return shoot
