@@ -114,7 +114,13 @@ def test_a_key_is_forgotten_after_a_day(post, session):
     assert count(session) == 2
 
 
-@pytest.mark.parametrize("key", ["", " ", "x" * 256, '"open', "é", 'in"side', "back\\slash"])
+@pytest.mark.parametrize("key", ["", " "])
+def test_an_empty_key_is_none(key, post, session):
+    assert [post(key).status_code for _ in range(2)] == [201, 201]
+    assert count(session) == 2
+
+
+@pytest.mark.parametrize("key", ["x" * 256, '"open', "é", 'in"side', "back\\slash"])
 def test_what_is_no_key_is_refused(key, post, session):
     assert_problem(post(key), 400, "Idempotency-Key")
     assert count(session) == 0

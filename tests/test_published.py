@@ -21,7 +21,11 @@ from windsock.cli import main
 from windsock.config import Config
 from windsock.crypto import Vault
 
-READS = {one.id for one in spec.operations().values() if one.method == "get" or one.path.endswith("/list")}
+#: What a setting forbids; and what finds nothing any more when it is sent again.
+REFUSED = {"test_connection", "delete_dag", "delete_dag_dataset_queued_event", "delete_dag_dataset_queued_events",
+           "delete_dataset_queued_events"}  # fmt: skip
+#: What importers send in an optional header; nothing in all others.
+EMPTY = {"If-Match": "*"}
 DOCUMENT = published.document()
 
 
@@ -78,7 +82,7 @@ def demo_client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
 
 
 def sent(client: FlaskClient, item: dict[str, Any], switched_on: bool) -> Any:
-    """The answer to one request of a collection; `switched_on` sends optional parameters too, but empty."""
+    """The answer to one request of a collection; `switched_on` sends optional parameters too, as importers do."""
     request = item["request"]
     values = {":" + one["key"]: quote(one["value"], safe="") for one in request["url"]["variable"]}
     path = "/".join(values.get(part, part) for part in request["url"]["path"])
@@ -86,6 +90,8 @@ def sent(client: FlaskClient, item: dict[str, Any], switched_on: bool) -> Any:
     if not switched_on:
         query = {key: value for key, value in query.items() if value}
     headers = {one["key"]: one["value"] for one in request["header"] if not one.get("disabled")}
+    if switched_on:
+        headers |= {one["key"]: EMPTY.get(one["key"], "") for one in request["header"] if one.get("disabled")}
     raw = request.get("body", {}).get("raw")
     kind = {} if raw is None else {"content_type": "application/json"}
     return client.open(f"{API}/{path}", method=request["method"], query_string=query, headers=headers, data=raw, **kind)
@@ -103,7 +109,8 @@ def test_every_request_of_the_collection_works_as_it_is(demo_client, switched_on
     for item in items * 2:
         answer = sent(demo_client, item, switched_on)
         name = ids[item["name"]]
-        if answer.status_code not in documented[name] or (name in READS and answer.status_code != 200):
+        good = answer.status_code < 300 or name in REFUSED
+        if answer.status_code not in documented[name] or not good:
             wrong[name] = answer.get_data(as_text=True)
     assert not wrong
 

@@ -43,7 +43,7 @@ class Memory(NamedTuple):
         From here on, no other request with a key creates anything in the DAG before this transaction ends. Raises
         UnprocessableContent for a key that came with another body, AlreadyExists when what it created is gone.
         """
-        if HEADER not in request.headers:
+        if not _sent():
             return None
         events = _events(given)
         rows.lock(select(Dag).filter_by(dag_id=given["dag_id"]), Dag, dag_id=given["dag_id"])
@@ -66,7 +66,7 @@ class Memory(NamedTuple):
 
     def keep(self, given: dict[str, Any], result: dict[str, Any]) -> None:
         """Remember what the key of this request, if there is one, has created."""
-        if HEADER not in request.headers:
+        if not _sent():
             return
         who = caller()
         made = {self.id_name: result[self.id_name], "body": _digests(_text(given["body"]))[-1]}
@@ -90,9 +90,14 @@ def _mark(response: Response) -> Response:
     return response
 
 
+def _sent() -> str:
+    """The header; empty without one, as importers send it for what nobody filled in."""
+    return request.headers.get(HEADER, "").strip()
+
+
 def _events(given: dict[str, Any]) -> list[str]:
     """The events under which a key may be remembered. Raises BadRequest for a header that holds no key."""
-    match = _KEY.fullmatch(request.headers[HEADER].strip())
+    match = _KEY.fullmatch(_sent())
     if match is None:
         raise BadRequest(f"Header {HEADER} must be 1 to 255 ASCII characters, such as a UUID, in quotes or without")
     who = caller()
