@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 TOKEN = ("windsock", "metrics_token")
-#: Names the folder in which the counts of all workers meet; `windsock serve` makes one.
+#: Names the folder in which the counts of all workers meet; `windsock serve` chooses one, and removes it at the end.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 #: Seconds, from a cached answer to what a client gives up on.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -34,7 +34,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 def register(app: Flask, config: Config) -> Observer | None:
     """Serve `/metrics`, and return what counts the answers of `app`; None where there is no token.
 
-    Raises ConfigError without the package.
+    Raises ConfigError without the package, and OSError if the folder cannot be made.
     """
     token = config.get(*TOKEN).strip()
     if not token:
@@ -43,6 +43,8 @@ def register(app: Flask, config: Config) -> Observer | None:
         from prometheus_client import CollectorRegistry
     except ImportError:
         raise ConfigError("[windsock] metrics_token needs a package: pip install 'windsock[metrics]'") from None
+    if folder := os.environ.get(FOLDER):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
     registry = CollectorRegistry()
     _count_connections(app, registry)
     app.add_url_rule("/metrics", "metrics", lambda: _answer(token, registry))

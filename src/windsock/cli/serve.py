@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from tempfile import mkdtemp
+from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -104,12 +104,11 @@ def run(listen: Listen, config_file: Path | None, ready: Callable[[], None] | No
 
 @contextmanager
 def _environment(listen: Listen, config_file: Path | None) -> Iterator[None]:
-    """What the workers read from variables, and a folder, in memory if possible, in which their metrics meet."""
-    before, counts = dict(os.environ), None
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # nosec B108
-    with suppress(OSError):  # where nothing can be written, each worker counts for itself
-        counts = mkdtemp(prefix="windsock-metrics-", dir=memory)
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)
+    """What the workers read from variables, such as the place, in memory if possible, in which their metrics meet."""
+    before = dict(os.environ)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else os.environ.get("TMPDIR", "/tmp")  # noqa: S108  # nosec B108
+    counts = os.path.join(memory, f"windsock-metrics-{token_hex(8)}")  # made when it is needed
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", counts)
     os.environ["WINDSOCK_THREADS"] = str(listen.threads)
     if config_file:
         os.environ["AIRFLOW_CONFIG"] = str(config_file)
@@ -118,7 +117,7 @@ def _environment(listen: Listen, config_file: Path | None) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        shutil.rmtree(counts or "", ignore_errors=True)
+        shutil.rmtree(counts, ignore_errors=True)
 
 
 def _build() -> Flask:
