@@ -166,6 +166,26 @@ def test_a_name_in_a_neighbouring_member_makes_the_value_sensitive(name):
     assert MASKER.mask({name: "plain", "value": "x"}) == {name: "plain", "value": "x"}
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"PassWord": "x"},
+        {"env": [{"name": "my_token", "value": "x"}]},
+        {"a\\u": "https://me:x@host/"},
+        ["https://me:x@host/"],
+        {"note": '{"\\u0070assword": "x"}'},
+        {"full_command": "['airflow', 'users', 'create', '-p', 'x']"},
+        {'mine"d': "x"},
+        {"Ünsäglich": "x"},
+        {"password": 2**70},
+        {"password": "\ud800"},
+    ],
+)
+def test_what_was_read_from_json_is_masked_as_any_value(value):
+    masker = Masker(['e"d', "ünsäglich"])
+    assert masker.mask_parsed(value) == masker.mask(value) != value
+
+
 def test_an_extra_is_written_as_airflow_writes_it():
     extra = '{"sslmode":"require","password":"p","nested":{"token":"t","n":[1,2]},"é":"🚀"}'
     assert MASKER.mask_json(extra) == (

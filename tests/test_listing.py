@@ -254,3 +254,12 @@ def test_a_narrowed_list_is_filtered_and_sorted_by_members_that_it_does_not_show
     found = get(client, "fields=state&order_by=-dag_run_id&state=success", "dags/etl/dagRuns").get_json()
     assert found["dag_runs"] == [{"state": "success"}] * 4
     assert found["total_entries"] == 4
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 129, 256, 257, 400])
+def test_a_filter_may_have_any_number_of_values(number, client, add):
+    add(f.dag("first"), f.dag_run("first"), f.dag("last"), f.dag_run("last"), f.dag("other"), f.dag_run("other"))
+    others = [f"none-{n}" for n in range(number - 1)]
+    for wanted in ("first", "last"):
+        found = client.post(f"{API}/dags/~/dagRuns/list", json={"dag_ids": [*others, wanted]}).get_json()
+        assert [run["dag_id"] for run in found["dag_runs"]] == [wanted] and found["total_entries"] == 1
