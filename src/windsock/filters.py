@@ -14,7 +14,7 @@ from windsock.access import Reach
 from windsock.callers import ANY
 from windsock.context import operation as current
 from windsock.errors import BadRequest
-from windsock.ordering import Key, Stretch
+from windsock.ordering import Key, Stretch, leads_index
 from windsock.plans import Plan
 from windsock.spec import Filter
 
@@ -69,6 +69,12 @@ class Rows(NamedTuple):
     def _members(self, sorting: Sorting | None = None) -> list[str]:
         names = [one.filter.field for one in self.wanted]
         return names if sorting is None or sorting.member is None else [*names, sorting.member]
+
+    @property
+    def indexed(self) -> bool:
+        """Whether an index finds the rows by one of the filters."""
+        equal = (one.filter.field for one in self.wanted if one.filter.comparison in ("=", "in"))
+        return any(leads_index(self.plan.column(field)) for field in equal)
 
     @property
     def asked(self) -> bool:

@@ -38,7 +38,7 @@ def page(schema: RowSchema, query: dict[str, Any], *conditions: ColumnElement[bo
     keys = _keys(plan, query, part)
     of = Rows(plan, conditions, asked, access.reach(schema.model))
     number = paging.expected(of, values)
-    rows = paging.rows(of, paging.sorting(keys, member, part, number), part, values)
+    rows = paging.rows(of, paging.sorting(keys, member, part, paging.few(of, number)), part, values)
     total = _total(part, len(rows), way, lambda: _count(of, values, way, number))
     if len(rows) > part.limit:
         last = rows[part.limit - 1][len(plan.columns) :]

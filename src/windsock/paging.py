@@ -11,7 +11,8 @@ from windsock.cursors import Position
 from windsock.filters import Rows, Sorting
 from windsock.ordering import WHOLE, Key, Stretch, after, bounds, grouped, parted
 
-#: So many rows are sorted sooner than others are read in their order.
+#: So many rows that an index finds are sorted sooner than others are read in their order; a tenth of them if the whole
+#: table is read to find them.
 _FEW = 50_000
 #: When so many rows are skipped, it pays to look at no more of them than the keys.
 _DEEP = 1000
@@ -41,13 +42,16 @@ def _guessed(of: Rows) -> bool:
     return of.plan.schema.large and context.database.reading.dialect.name == "postgresql"
 
 
-def sorting(keys: tuple[Key, ...], member: str | None, part: Slice, expected: int | None) -> Sorting:
-    """How to sort a page when so many rows are expected.
+def few(of: Rows, expected: int | None) -> bool:
+    """Whether so many rows are to be found first and then sorted.
 
-    A few are found first and then sorted. The planner takes them for evenly spread, so it would read all others in the
-    order of the page.
+    The planner takes them for evenly spread, so it would read all others in the order of the page.
     """
-    few = expected is not None and expected < _FEW
+    return expected is not None and expected < (_FEW if of.indexed else _FEW // 10)
+
+
+def sorting(keys: tuple[Key, ...], member: str | None, part: Slice, few: bool) -> Sorting:
+    """How to sort a page."""
     return Sorting(keys, member, part.by_cursor, few, late=few or part.offset >= _DEEP)
 
 
@@ -64,7 +68,7 @@ def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any
         given = {**values, **limits, "page_rows": part.limit + 1 - len(found)}
         if stretch.even and _guessed(of):
             even = of._replace(conditions=(*of.conditions, stretch.condition))
-            by = sorting(by.keys, by.member, part, counts.estimated(even, given))
+            by = sorting(by.keys, by.member, part, counts.estimated(even, given) < _FEW)
         found += db.rows(Rows.page, of, by, stretch, values=given)
         if len(found) > part.limit:
             break
