@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 import factories as f
 from clients import API, PASSWORD_HASH, SETTINGS
-from databases import postgres
+from databases import fresh
 from windsock import migrate
 from worlds import MAPPED, world
 
@@ -106,13 +106,14 @@ def fill(engine: Engine) -> None:
 
 @contextmanager
 def filled(kind: str, home: Path) -> Iterator[Engine]:
-    """A new database of a kind (`sqlite`, below a folder, or `postgres`) with all of that."""
-    with ExitStack() as stack:
-        url = f"sqlite:///{home}/airflow.db" if kind == "sqlite" else stack.enter_context(postgres())
+    """A new database of a kind (for SQLite, below a folder) with all of that."""
+    with fresh(kind, home) as url:
         engine = create_engine(url)
-        stack.callback(engine.dispose)
-        fill(engine)
-        yield engine
+        try:
+            fill(engine)
+            yield engine
+        finally:
+            engine.dispose()
 
 
 def content(engine: Engine) -> dict[str, list[str]]:

@@ -14,21 +14,28 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from clusters import Cluster, free_port
 
-__all__ = ["KINDS", "free_port", "fresh", "postgres"]
+__all__ = ["IN_UTC", "KINDS", "free_port", "fresh", "mysql", "postgres"]
 
 KINDS = tuple(os.environ.get("WINDSOCK_TEST_DATABASES", "sqlite,postgres").split(","))  # what the tests run on
+#: Options of `create_engine` for sessions whose time zone is UTC.
+IN_UTC: dict[str, dict[str, Any]] = {
+    "postgres": {"connect_args": {"options": "-c timezone=UTC"}},
+    "mysql": {"connect_args": {"init_command": "SET time_zone = '+00:00'"}, "isolation_level": "READ COMMITTED"},
+}
 _numbers = itertools.count(1)
 
 
 @contextmanager
 def fresh(kind: str, directory: Path) -> Iterator[URL]:
     """Yield the URL of an empty database of this kind; a file of SQLite is in the directory."""
-    with postgres() if kind == "postgres" else nullcontext(make_url(f"sqlite:///{directory}/airflow.db")) as url:
+    servers = {"postgres": postgres, "mysql": mysql}
+    with servers[kind]() if kind in servers else nullcontext(make_url(f"sqlite:///{directory}/airflow.db")) as url:
         yield url
 
 
@@ -43,6 +50,20 @@ def postgres() -> Iterator[URL]:
         yield server.set(database=name)
     finally:
         _execute(admin, f'DROP DATABASE "{name}" WITH (FORCE)')
+        admin.dispose()
+
+
+@contextmanager
+def mysql() -> Iterator[URL]:
+    """Yield the URL of an empty database of MySQL or MariaDB, as `postgres` does."""
+    server = _mysql_server()
+    name = f"windsock_test_{os.getpid()}_{next(_numbers)}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    _execute(admin, f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    try:
+        yield server.set(database=name)
+    finally:
+        _execute(admin, f"DROP DATABASE {name}")
         admin.dispose()
 
 
@@ -62,6 +83,17 @@ def _server() -> URL:
     return cluster.url
 
 
-def _remove(owner: int, cluster: Cluster) -> None:
+@functools.cache
+def _mysql_server() -> URL:
+    if url := os.environ.get("WINDSOCK_TEST_MYSQL"):
+        return make_url(url).set(drivername="mysql+pymysql")
+    from mariadb import MariaDB  # it needs the driver, which is an extra
+
+    server = MariaDB()
+    atexit.register(_remove, os.getpid(), server)
+    return server.url
+
+
+def _remove(owner: int, cluster: Any) -> None:
     if os.getpid() == owner:  # not in a child that a test has forked
         cluster.remove()

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, event
 
 from changes import CHANGES, USERNAME, content, fill
 from clients import SETTINGS, signed_in
-from databases import postgres
+from databases import fresh
 from problems import assert_problem
 from windsock import spec
 from windsock.app import create_app
@@ -31,11 +31,8 @@ class Interruption(Exception):
 @pytest.fixture(scope="module")
 def url(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database of its own, whose transactions are real ones."""
-    if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('atomicity')}/airflow.db"
-    else:
-        with postgres() as found:
-            yield found.render_as_string(hide_password=False)
+    with fresh(database_kind, tmp_path_factory.mktemp("atomicity")) as found:
+        yield found.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,13 +221,24 @@ def test_the_old_place_of_the_database_takes_a_command_too(load):
         ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
         ("postgresql+psycopg2:///d?host=/var/run", "postgresql+psycopg:///d?host=/var/run"),
         ("sqlite:////srv/airflow.db", "sqlite:////srv/airflow.db"),
+        ("mysql://u:p@h/d", "mysql+pymysql://u:p@h/d"),
+        ("mysql+mysqldb://u:p@h/d?charset=utf8mb4", "mysql+pymysql://u:p@h/d?charset=utf8mb4"),
+        ("mysql+mysqlconnector://h/d", "mysql+pymysql://h/d"),
+        ("mariadb://h/d", "mysql+pymysql://h/d"),
     ],
 )
 def test_the_database_url_gets_the_driver_that_windsock_uses(given, used):
     assert Config({CONN: given}).database_url == used
 
 
-@pytest.mark.parametrize("url", ["mysql+mysqldb://u:hunter2@h/d", "mssql://u:hunter2@h/d", "u/hunter2@h", ""])
+def test_mysql_without_its_driver_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    with pytest.raises(ConfigError, match=r"pip install windsock\[mysql\]") as caught:
+        _ = Config({CONN: "mysql://u:hunter2@h/d"}).database_url
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["oracle+oracledb://u:hunter2@h/d", "mssql://u:hunter2@h/d", "u/hunter2@h", ""])
 def test_another_database_is_refused_without_showing_the_url(url):
     with pytest.raises(ConfigError, match="is not supported") as caught:
         Config({CONN: url}).check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy import Engine, create_engine, text
 import factories as f
 from changes import CHANGES, USERNAME, Change, content, fill
 from clients import API, SETTINGS, signed_in
-from databases import postgres
+from databases import fresh
 from problems import assert_problem
 from windsock import operations, spec
 from windsock.app import create_app
@@ -188,7 +188,7 @@ def test_start_up_refuses_a_tag_that_means_nothing(path, method, change, words, 
 @contextmanager
 def _filled(kind: str, folder: Path) -> Iterator[Engine]:
     """A filled database, past which the tests write."""
-    with nullcontext(f"sqlite:///{folder}/airflow.db") if kind == "sqlite" else postgres() as url:
+    with fresh(kind, folder) as url:
         engine = create_engine(url)
         fill(engine)
         yield engine
@@ -303,9 +303,9 @@ def test_a_tag_of_compressed_content_will_do(client, add):
 # ---------------------------------------------------------------- at once
 _OTHER = {
     "pools": "UPDATE slot_pool SET description = 'of another' WHERE pool = :id",
-    "variables": "UPDATE variable SET description = 'of another' WHERE key = :id",
+    "variables": "UPDATE variable SET description = 'of another' WHERE variable.key = :id",
     "connections": "UPDATE connection SET host = 'of another' WHERE conn_id = :id",
-    "roles": "UPDATE ab_role SET name = :id || '' WHERE name = :id",
+    "roles": "UPDATE ab_role SET name = :id WHERE name = :id",
     "users": "UPDATE ab_user SET last_name = 'of another' WHERE username = :id",
     "dags": "UPDATE dag SET is_paused = NOT is_paused WHERE dag_id = :id",
     "dagRuns": "UPDATE dag_run SET state = 'running' WHERE dag_id = :id",
@@ -334,14 +334,21 @@ def _between(database: Engine, change: Change) -> Iterator[Callable[[], None]]:
         yield connection.commit
 
 
-def _wait_for_the_lock(database: Engine, seconds: float = 10) -> None:
+#: How many sessions wait for a lock.
+_WAITING = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+}
+
+
+def _wait_for_the_lock(database: Engine, seconds: float = 30) -> None:
     """Until a session waits for a lock; SQLite does not tell."""
-    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    deadline = monotonic() + (seconds if database.dialect.name == "postgresql" else 0.3)
+    waiting = _WAITING.get(database.dialect.name)
+    deadline = monotonic() + (seconds if waiting else 0.3)
     while monotonic() < deadline:
-        if database.dialect.name == "postgresql":
+        if waiting:
             with database.connect() as connection:
-                if connection.execute(waiting).scalar_one():
+                if connection.execute(text(waiting)).scalar_one():
                     return
         sleep(0.02)
     assert database.dialect.name == "sqlite", "nobody waits"

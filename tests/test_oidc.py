@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ from sqlalchemy import Connection, select
 import factories as f
 from changes import CHANGES, USERNAME, fill
 from clients import API, SETTINGS, credentials
-from databases import postgres
+from databases import fresh
 from issuers import (
     AUDIENCE,
     KEYS,
@@ -276,8 +276,8 @@ def test_the_longest_name_and_names_in_any_script_are_logged_as_they_are(idp, ma
 @pytest.fixture
 def whole(database_kind: str, idp: Issuer, tmp_path: Any) -> Iterator[Flask]:
     """A server with a database of its own, in which every change succeeds."""
-    with postgres() if database_kind == "postgres" else nullcontext() as url:
-        place = {("database", "sql_alchemy_conn"): url.render_as_string(False) if url else f"sqlite:///{tmp_path}/x.db"}
+    with fresh(database_kind, tmp_path) as url:
+        place = {("database", "sql_alchemy_conn"): url.render_as_string(hide_password=False)}
         names = "oidc,airflow.api.auth.backend.basic_auth"
         app = create_app(Config({**settings(idp.url, names, **ROLES), **place}))
         database = app.extensions[KEY_OF_APP].database

@@ -74,9 +74,29 @@ def downgrade(engine: Engine, release: Release) -> None:
                     connection.exec_driver_sql(f"DROP INDEX {quote(index['name'])}{where}")
             for column in columns:
                 connection.exec_driver_sql(f"ALTER TABLE {quote(table)} DROP COLUMN {column}")
+        if engine.dialect.name == "postgresql":  # SQLite does not mind
+            for name, kind in narrowed(release.version).items():
+                table, _, column = name.partition(".")
+                change = f"ALTER TABLE {quote(table)} ALTER {column} TYPE {kind} USING {column}::{kind}"
+                connection.exec_driver_sql(change)
         for table in sorted(lacking.tables, key="dataset_alias".__eq__):  # which others refer to
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{release.revisions[-1]}'")
+
+
+def narrowed(version: str) -> dict[str, str]:
+    """Columns that another type had: `airflow/migrations/versions` of 2.6, 2.8 and 2.9."""
+    people = {"first_name": 64, "last_name": 64, "username": 256, "email": 256}
+    changes = {
+        "2.9": {"log.event": "varchar(30)", "trigger.kwargs": "json"},
+        "2.8": {"connection.login": "varchar(500)", "connection.password": "varchar(5000)"},
+        "2.6": {f"ab_user.{name}": f"varchar({length})" for name, length in people.items()},
+    }
+    return {
+        name: kind
+        for later in RELEASES[[release.version for release in RELEASES].index(version) + 1 :]
+        for name, kind in changes.get(later.version, {}).items()
+    }
 
 
 def test_the_schema_is_known_and_left_alone(older):
@@ -169,3 +189,12 @@ def test_a_value_that_has_no_column_is_refused(older):
         assert_problem(response, 400, "include_deferred", f"Airflow {older.version}")
         response = older.client.post(f"{API}/pools", json=pool | {"include_deferred": False})
     assert response.status_code == 201
+
+
+def test_a_text_that_a_narrower_column_has_no_room_for_is_refused(older):
+    login = {"connection_id": "narrow", "conn_type": "http", "login": "x" * 600}
+    response = older.client.post(f"{API}/connections", json=login)
+    if "connection.login" in narrowed(older.version) and older.engine.dialect.name == "postgresql":
+        assert_problem(response, 400, "character varying(500)")
+    else:
+        assert response.status_code == 201

@@ -372,7 +372,7 @@ def test_while_both_are_down_a_read_is_503(pair, worker):
     [
         ("sqlite:////tmp/airflow.db", "postgresql://replica.example/airflow", "only a PostgreSQL database"),
         ("postgresql://primary.example/airflow", "sqlite:////tmp/airflow.db", "only a PostgreSQL database"),
-        ("postgresql://primary.example/airflow", "mysql://u:secret@replica.example/a", "mysql is not supported"),
+        ("postgresql://primary.example/airflow", "mysql://u:secret@replica.example/a", "only a PostgreSQL database"),
     ],
 )
 def test_a_replica_that_cannot_be_one_stops_the_start(primary, replica, message):

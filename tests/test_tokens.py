@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy import URL, Connection, Engine, create_engine, inspect, select, text, update
 
 from clients import API, PASSWORD_HASH, SETTINGS, credentials, signed_in
-from databases import KINDS, postgres
+from databases import KINDS, fresh
 from problems import assert_problem
 from windsock import accounts, migrate, tokens, tokentext
 from windsock.app import create_app
@@ -348,17 +348,11 @@ def test_a_new_token_lets_those_that_have_expired_be_forgotten(make_user, issue,
 @pytest.fixture(params=KINDS, scope="module")
 def engine_of_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A database as `windsock db init` makes it; `url` makes it good for a test."""
-    if request.param == "sqlite":
-        engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('tokens')}/airflow.db")
+    with fresh(request.param, tmp_path_factory.mktemp("tokens")) as empty:
+        engine = create_engine(empty)
         migrate.init(engine)
         yield engine
         engine.dispose()
-    else:
-        with postgres() as empty:
-            engine = create_engine(empty)
-            migrate.init(engine)
-            yield engine
-            engine.dispose()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import request
 
-from windsock import db, spec
+from windsock import db, outdated, spec
 from windsock.context import caller, context
 from windsock.crypto import MASK
 from windsock.models import Log
@@ -24,6 +24,8 @@ _EVENTS = {
     "delete_variable": "api.variable.delete",
     "set_mapped_task_instance_note": "api.set_task_instance_note",
 }
+#: Characters that MySQL's TEXT holds; json.dumps gives ASCII. Beyond that, members longer than the second are left out.
+_LONGEST, _SHORT = 65_535, 2_000
 #: What has a column of its own, or says nothing.
 _OUT_OF_EXTRA = frozenset({"dag_id", "task_id", "dag_run_id", "run_id", "execution_date", "is_paused", "csrf_token"})
 
@@ -34,7 +36,7 @@ def record(operation: Operation, values: dict[str, Any], body: dict[str, Any] | 
     db.session().add(
         Log(
             dttm=datetime.now(timezone.utc),
-            event=_EVENTS.get(operation.id, f"api.{operation.id}"),
+            event=_EVENTS.get(operation.id, f"api.{operation.id}")[: outdated.longest_event()],
             owner=who and who.username,
             owner_display_name=who and who.display_name,
             dag_id=_id(values, "dag_id"),
@@ -73,4 +75,8 @@ def _extra(values: dict[str, Any], body: dict[str, Any]) -> str:
         extra["key"] = extra.pop("variable_key")  # as Airflow writes it, once; the masker judges the value by it
     if "X-Request-Id" in request.headers:
         extra["request_id"] = request.headers["X-Request-Id"]
-    return context.vault.masker.mask_audit(json.dumps(extra, default=str))
+    text = context.vault.masker.mask_audit(json.dumps(extra, default=str))
+    if len(text) <= _LONGEST or context.database.writing.dialect.name != "mysql":
+        return text
+    short = {name: value if len(str(value)) <= _SHORT else "(too long to be kept)" for name, value in extra.items()}
+    return context.vault.masker.mask_audit(json.dumps(short, default=str))

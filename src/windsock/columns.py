@@ -17,10 +17,12 @@ from typing import Any
 
 import orjson
 from sqlalchemy import JSON, TIMESTAMP, Column, DateTime, Dialect, LargeBinary, Text, TypeDecorator, event
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
 
 log = logging.getLogger(__name__)
 
-_SQLITE = "sqlite"
+_SQLITE, _MYSQL = "sqlite", "mysql"
 _EMPTY_DICT = pickle.dumps({}, protocol=5)  # what nearly every conf and executor_config is
 _MANY_DIGITS = re.compile(r"\d{18}", re.ASCII)
 _EXTENSION_OPCODES = (b"\x82", b"\x83", b"\x84")  # EXT1, EXT2, EXT4
@@ -48,15 +50,21 @@ def _remember_column(target: _Column, parent: Any) -> None:
 class UtcDateTime(_Column):
     """A moment as an aware datetime in UTC: `timestamptz` on PostgreSQL, `YYYY-MM-DD HH:MM:SS.ffffff` on SQLite.
 
+    On MySQL `timestamp(6)`, whose drivers know no time zones; the session's is UTC.
+
     Writing raises ValueError for a naive datetime or one that lies outside the years 1 to 9999 in UTC.
     """
 
     impl = TIMESTAMP(timezone=True)
     cache_ok = True
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """MySQL keeps microseconds only when it is told to."""
+        return mysql.TIMESTAMP(fsp=6) if dialect.name == _MYSQL else self.impl_instance
+
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
         """Return the function that turns an aware datetime into what the driver takes."""
-        as_text = dialect.name == _SQLITE
+        as_text, naive = dialect.name == _SQLITE, dialect.name == _MYSQL
 
         def bind(value: datetime | None) -> Any:
             if value is None:
@@ -67,15 +75,19 @@ class UtcDateTime(_Column):
                 value = value.astimezone(timezone.utc)
             except OverflowError:
                 raise ValueError("the datetime lies outside the years 1 to 9999 in UTC") from None
-            return value.replace(tzinfo=None).isoformat(" ", "microseconds") if as_text else value
+            if as_text or naive:
+                value = value.replace(tzinfo=None)
+            return value.isoformat(" ", "microseconds") if as_text else value
 
         return bind
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], datetime | None]:
         """Return the function that turns the driver's value into an aware datetime; it runs once per cell."""
-        if dialect.name != _SQLITE:
+        if dialect.name not in (_SQLITE, _MYSQL):
             return _utc
         parse, unreadable = datetime.fromisoformat, self.unreadable
+        if dialect.name == _MYSQL:
+            return self._from_mysql
 
         def result(value: Any) -> datetime | None:
             if value is None:
@@ -86,6 +98,14 @@ class UtcDateTime(_Column):
                 return unreadable(error)
 
         return result
+
+    def _from_mysql(self, value: datetime | str | None) -> datetime | None:
+        """The driver gives a text for what is no moment, such as 0000-00-00."""
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=timezone.utc)
+        if value is not None:
+            self.unreadable(ValueError())
+        return None
 
 
 def _utc(value: datetime | None) -> datetime | None:
@@ -105,14 +125,14 @@ class NaiveDateTime(_Column):
         return value
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], datetime | None] | None:
-        """Return the function that parses SQLite's text; PostgreSQL's driver has done it already."""
-        if dialect.name != _SQLITE:
+        """Return the function that parses SQLite's text; other drivers have done it, but for MySQL's 0000-00-00."""
+        if dialect.name not in (_SQLITE, _MYSQL):
             return None
         parse, unreadable = datetime.fromisoformat, self.unreadable
 
         def result(value: Any) -> datetime | None:
-            if value is None:
-                return None
+            if value is None or isinstance(value, datetime):
+                return value
             try:
                 return parse(value)
             except (TypeError, ValueError) as error:
@@ -243,8 +263,8 @@ class Json(_JsonColumn):
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], Any] | None:
-        """Parse on SQLite; PostgreSQL accepts no invalid JSON and its driver has parsed the value already."""
-        return super().result_processor(dialect, coltype) if dialect.name == _SQLITE else None
+        """Parse, but on PostgreSQL, which accepts no invalid JSON and whose driver has parsed the value already."""
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
 
 
 class JsonText(_JsonColumn):

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,10 +39,11 @@ class Setting(NamedTuple):
 # Places and defaults are those of Airflow 2.11's configuration reference, unless the description says otherwise.
 SETTINGS: tuple[Setting, ...] = (
     Setting("database", "sql_alchemy_conn", "str", "sqlite:///{AIRFLOW_HOME}/airflow.db",
-            "URL of the metadata database: PostgreSQL (any driver name is read as psycopg 3) or SQLite.",
+            "URL of the metadata database: PostgreSQL (any driver name is read as psycopg 3), MySQL or MariaDB "
+            "(as PyMySQL) or SQLite; see [databases](databases.md).",
             sensitive=True, old=(("core", "sql_alchemy_conn"),)),
     Setting("database", "sql_alchemy_pool_size", "int", "5",
-            "Connections that each worker keeps open to the database (PostgreSQL).",
+            "Connections that each worker keeps open to the database (not SQLite).",
             old=(("core", "sql_alchemy_pool_size"),)),
     Setting("database", "sql_alchemy_max_overflow", "int", "10",
             "Connections that a worker may open beyond the pool size.", old=(("core", "sql_alchemy_max_overflow"),)),
@@ -471,10 +473,14 @@ class Config:
             return f"postgresql+psycopg:{rest}"
         if dialect == "sqlite" and colon:
             return f"sqlite:{rest}"
+        if dialect in ("mysql", "mariadb") and colon:
+            if find_spec("pymysql") is None:
+                raise ConfigError(f"[{section}] {key}: {dialect} needs the extra: pip install windsock[mysql]")
+            return f"mysql+pymysql:{rest}"
         # Without a colon the text may be anything, a password included: show no part of it.
         shown = dialect if colon and re.fullmatch(r"\w{1,20}", dialect) else "this URL"
         raise ConfigError(
-            f"[{section}] {key}: {shown} is not supported. Windsock serves PostgreSQL and SQLite databases."
+            f"[{section}] {key}: {shown} is not supported. Windsock serves PostgreSQL, MySQL and SQLite databases."
         )
 
     @property

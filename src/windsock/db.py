@@ -26,6 +26,13 @@ from windsock.statements import Make, Row
 
 #: Milliseconds that a change waits for a lock when it may as well be left out.
 _BRIEF = 500
+#: MySQL's number for a transaction that it ended because of another one.
+_DEADLOCK = 1213
+#: What asks for the patience of a connection, what sets it, and a short one. MySQL counts in seconds.
+_PATIENCE = {
+    "sqlite": ("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", _BRIEF),
+    "mysql": ("SELECT @@innodb_lock_wait_timeout", "SET innodb_lock_wait_timeout = {}", 1),
+}
 Source = Engine | Connection
 
 
@@ -178,22 +185,25 @@ def execute_alone(statement: Executable) -> None:
 
 @contextmanager
 def _impatience(connection: Connection) -> Iterator[None]:
-    """Let SQLite wait a shorter time for its write lock; outside of a transaction, since one begins by taking it."""
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.name != "sqlite":
+    """Let SQLite and MySQL wait a shorter time for a lock; SQLite begins a transaction by taking it."""
+    how = _PATIENCE.get(connection.dialect.name)
+    if how is None:
         yield
         return
-    usual = driver.execute("PRAGMA busy_timeout").fetchone()[0]
-    driver.execute(f"PRAGMA busy_timeout = {_BRIEF}")
+    asked, said, brief = how
+    cursor = cast(Any, connection.connection.driver_connection).cursor()
+    cursor.execute(asked)
+    usual = cursor.fetchone()[0]
+    cursor.execute(said.format(brief))
     try:
         yield
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {usual}")
+        cursor.execute(said.format(usual))
 
 
 def lost_to_another(error: DBAPIError) -> bool:
     """Whether the database ended a transaction because of another one: a deadlock, or a failed serialization."""
-    return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
+    return getattr(error.orig, "sqlstate", None) in ("40P01", "40001") or outages.number(error) == _DEADLOCK
 
 
 def session() -> Session:

@@ -24,6 +24,13 @@ _PATIENCE = 30
 #: When a server that does not answer is given up, in seconds and milliseconds (libpq); a replica is soon left alone.
 _PRIMARY = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
 _REPLICA = {"connect_timeout": 3, "tcp_user_timeout": 3_000}
+#: MySQL is asked for what PostgreSQL does anyway: all of Unicode, moments in UTC, and no value cut to fit.
+_MYSQL = {
+    "connect_timeout": 10,
+    "write_timeout": 10,
+    "charset": "utf8mb4",
+    "init_command": "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+}
 #: Names the process behind the connection, and makes UTC the zone of the session. PgBouncer refuses `options` at
 #: start-up, but keeps what a client sets as its time zone.
 _SETTLE = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.set_config('TimeZone', 'UTC', false)"
@@ -71,7 +78,10 @@ def _rows(engine: Engine, statement: Executable, values: dict[str, Any] | None) 
 
 def writing_engine(config: Config) -> Engine:
     """An engine whose transactions end by commit or rollback; on SQLite they take the write lock as they begin."""
-    engine = create_engine(hide_parameters=True, **options(config))
+    given = options(config)
+    if given["url"].get_backend_name() == "mysql":
+        given["isolation_level"] = "READ COMMITTED"  # PostgreSQL's; the default there locks gaps between rows, too
+    engine = create_engine(hide_parameters=True, **given)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_for_writing)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -88,7 +98,14 @@ def options(config: Config) -> dict[str, Any]:
     url = make_url(config.database_url)
     if url.get_backend_name() == "sqlite":
         return {"url": url, "connect_args": {"check_same_thread": False, "timeout": _PATIENCE}}
-    return _pool(config) | {"url": url, "connect_args": _PRIMARY}
+    arguments = _mysql_arguments(config) if url.get_backend_name() == "mysql" else _PRIMARY
+    return _pool(config) | {"url": url, "connect_args": arguments}
+
+
+def _mysql_arguments(config: Config) -> dict[str, Any]:
+    """A server that has vanished is given up some seconds after it would have ended the statement itself."""
+    limit = config.get_float(*timeouts.STATEMENT)
+    return _MYSQL | ({"read_timeout": limit + 10} if limit else {})
 
 
 def _pool(config: Config) -> dict[str, Any]:

@@ -130,6 +130,8 @@ def _http(error: HTTPException) -> Response:
 
 
 def _database(error: SQLAlchemyError) -> Response:
+    if why := outages.unstorable(error):
+        return _problem(BadRequest(f"The database cannot hold a value of this request: {why}"))
     if not outages.passing(error):
         return _unknown(error)
     cause = " ".join(str(getattr(error, "orig", error)).split())  # no text of a client begins a line of the log

@@ -180,6 +180,11 @@ def _json_group_array(element: Any, compiler: Any, **kwargs: Any) -> str:
     return f"json_group_array({compiler.process(element.clauses, **kwargs)})"
 
 
+@compiles(_Gathered, "mysql")
+def _json_arrayagg(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return f"json_arrayagg({compiler.process(element.clauses, **kwargs)})"
+
+
 @compiles(_Each)
 def _json_array_elements(element: Any, compiler: Any, **kwargs: Any) -> str:
     return f"json_array_elements_text(CAST({compiler.process(element.clauses, **kwargs)} AS JSON))"
@@ -197,6 +202,13 @@ def _any_of(element: Any, compiler: Any, **kwargs: Any) -> str:
 
 
 @compiles(_Among, "sqlite")
+@compiles(_Among, "mysql")
 def _in_json(element: Any, compiler: Any, **kwargs: Any) -> str:
     column, ids, _ = element.clauses
     return compiler.process(column.in_(select(each(ids))), **kwargs)
+
+
+@compiles(_Each, "mysql")
+def _json_table(element: Any, compiler: Any, **kwargs: Any) -> str:
+    kind = "varchar(250) CHARACTER SET utf8mb3 COLLATE utf8mb3_bin"  # that of the ids, so that their indexes are used
+    return f"json_table({compiler.process(element.clauses, **kwargs)}, '$[*]' COLUMNS (value {kind} PATH '$'))"

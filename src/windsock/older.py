@@ -64,13 +64,16 @@ class _Older(SQLCompiler):
     def _instead(self, column: Any, value: Any) -> str:
         if value is not None:
             return self.process(false() if value is False else literal_column(str(value)))
-        # PostgreSQL takes a bare NULL for a text, and refuses to sort by one
-        return self.process(cast(null(), column.type) if self.dialect.name == "postgresql" else null())
+        return self.process(self._null(column))
+
+    def _null(self, column: Any) -> Any:
+        """PostgreSQL takes a bare NULL for a text, and refuses to sort by one."""
+        return cast(null(), column.type) if self.dialect.name == "postgresql" else null()
 
     def visit_table(self, table: Any, asfrom: bool = False, **kwargs: Any) -> str:  # type: ignore[override]
         if table.name not in self.found.tables or not asfrom:
             return super().visit_table(table, asfrom=asfrom, **kwargs)
-        columns = [cast(null(), column.type).label(column.name) for column in table.columns]
+        columns = [self._null(column).label(column.name) for column in table.columns]
         empty = f"({self.process(select(*columns).where(false()), asfrom=True)})"
         aliased = getattr(kwargs.get("enclosing_alias"), "element", None) is table
         return empty if aliased else f"{empty} AS {self.preparer.quote(table.name)}"

@@ -89,7 +89,7 @@ def _key(column: Any, descending: bool, high: bool) -> Key:
         return Key(column, descending)
     low = "last" if descending else "first"
     if not leads_index(column):
-        return Key(column, descending, low, said=True)
+        return Key(column, descending, low, said=high)
     return Key(column, descending, ("first" if descending else "last") if high else low)
 
 

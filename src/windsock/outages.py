@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 
 # SQLSTATEs are those of PostgreSQL's documentation, appendix A; PgBouncer gives 08P01 to all of its own.
@@ -11,6 +14,15 @@ _GONE = ("08", "57P", "53300")
 _BUSY = ("40001", "40P01", "53", "25006", "55P03", "57014")
 #: What a standby ends in favour of the log that it replays, or does not do at all.
 _REPLAYING = ("40001", "40P01", "25006")
+#: Numbers in the documentation of MySQL and MariaDB. Gone: too many connections, a server that shuts down or ends them,
+#: a host that is blocked or out of reach. Busy: no memory, a full disk, a lock, a deadlock, a read-only server, time.
+_GONE_MYSQL = (1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2055)
+_BUSY_MYSQL = (1021, 1037, 1038, 1041, 1205, 1206, 1213, 1290, 1836, 1969, 3024)
+#: PostgreSQL's word for a text that a column has no room for.
+_TOO_LONG = "22001"
+#: Out of range, no moment from 1970 to 2038, a letter that its character set lacks, too long, no JSON.
+_UNSTORABLE_MYSQL = (1264, 1292, 1366, 1406, 3140, 4025)
+_COLUMN = re.compile(r"(\w+)[`']? (?:at row|failed for)")
 #: SQLite's own words; Python 3.10 knows no codes.
 _SQLITE = (
     "database is locked",
@@ -32,6 +44,8 @@ def gone(error: Exception) -> bool:
     """Whether a database cannot be reached, or has ended the connection. Without a SQLSTATE, libpq itself gave up."""
     if not isinstance(error, DBAPIError) or _is_sqlite(error):
         return False
+    if number(error):
+        return error.connection_invalidated or number(error) in _GONE_MYSQL
     state, given_up = _state(error), isinstance(error, OperationalError)
     return error.connection_invalidated or (state.startswith(_GONE) if state else given_up)
 
@@ -47,11 +61,31 @@ def passing(error: Exception) -> bool:
         return True
     if isinstance(error, DBAPIError) and _is_sqlite(error):
         return str(error.orig).startswith(_SQLITE)
-    return gone(error) or _state(error).startswith(_BUSY)
+    return gone(error) or _state(error).startswith(_BUSY) or number(error) in _BUSY_MYSQL
 
 
 def _state(error: Exception) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def unstorable(error: Exception) -> str | None:
+    """What is wrong with a value that no column can hold; None for any other error. The value is no part of it.
+
+    Lengths are checked before, but older schemas have narrower columns, and MySQL has more limits than others.
+    """
+    if not number(error) and _state(error) == _TOO_LONG:
+        return str(error.orig.diag.message_primary)  # type: ignore[attr-defined]
+    if number(error) not in _UNSTORABLE_MYSQL:
+        return None
+    found = _COLUMN.search(str(error.orig))  # type: ignore[attr-defined]
+    return f"it does not fit into the column {found[1]!r}" if found else "it does not fit"
+
+
+def number(error: Exception) -> int:
+    """MySQL's number of an error; 0 for other databases."""
+    original: Any = getattr(error, "orig", None)
+    given = original.args[:1] if type(original).__module__.startswith("pymysql") else (0,)
+    return given[0] if given and isinstance(given[0], int) else 0
 
 
 def _is_sqlite(error: DBAPIError) -> bool:

@@ -35,6 +35,11 @@ def refuse_value(column: Column[Any], member: str, value: Any) -> None:
         )
 
 
+def longest_event() -> int:
+    """How many characters of an event the audit log takes."""
+    return _here().longest_event
+
+
 def _here() -> Found:
     """The schema of the database that this transaction changes."""
     return schema_of(db.session().connection().dialect)

@@ -79,6 +79,11 @@ class Found(NamedTuple):
         """The version, to be compared."""
         return tuple(map(int, self.version.split(".")))
 
+    @property
+    def longest_event(self) -> int:
+        """How many characters `log.event` takes."""
+        return 60 if self.number >= (2, 9) else 30
+
 
 @lru_cache
 def find(revision: str) -> Found | None:

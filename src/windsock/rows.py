@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from marshmallow import Schema, fields
 from marshmallow import missing as missing_
-from sqlalchemy import Select, bindparam, inspect, select
+from sqlalchemy import Insert, Select, bindparam, insert, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -130,9 +130,12 @@ def create(schema: RowSchema, body: dict[str, Any], **columns: Any) -> dict[str,
 def add_missing(model: type[Any], rows: list[dict[str, Any]]) -> int:
     """Insert those rows, given by column, whose key is not there yet, whoever inserts it meanwhile; how many."""
     used = db.session().connection()
-    insert = postgresql.insert if used.dialect.name == "postgresql" else sqlite.insert
-    added = insert(model).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    return used.execute(added, rows).rowcount if rows else 0
+    kind = used.dialect.name
+    if kind == "mysql":
+        added: Insert = insert(model).prefix_with("IGNORE")
+    else:
+        added = (postgresql if kind == "postgresql" else sqlite).insert(model).on_conflict_do_nothing()
+    return used.execute(added.execution_options(preserve_rowcount=True), rows).rowcount if rows else 0
 
 
 def update(row: Any, schema: RowSchema, body: dict[str, Any], update_mask: list[str] | None = None) -> dict[str, Any]:

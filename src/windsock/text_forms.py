@@ -56,16 +56,19 @@ def xcom_native(stored: bytes | None) -> Any:
         return None
 
 
-def trigger_kwargs_text(stored: str | None, vault: Vault) -> str | None:
+def trigger_kwargs_text(stored: str | dict[str, Any] | None, vault: Vault) -> str | None:
     """A trigger's kwargs as Airflow prints them, secrets masked: `str()` of the decoded dict.
 
-    `stored` is a Fernet token, or plain JSON where Airflow could not encrypt.
+    `stored` is a Fernet token, or plain JSON where Airflow could not encrypt; before 2.9 its column was of type JSON,
+    which PostgreSQL's driver reads.
     """
+    if isinstance(stored, str) and not stored.startswith("{"):
+        stored = vault.decrypt(stored, "the kwargs of a trigger")
     if stored is None:
         return None
-    plain = stored if stored.startswith("{") else vault.decrypt(stored, "the kwargs of a trigger")
     try:
-        return None if plain is None else _text(vault.masker.mask(_decode(json.loads(plain))))
+        found = json.loads(stored) if isinstance(stored, str) else stored
+        return _text(vault.masker.mask(_decode(found)))
     except Exception as error:
         _log_unreadable("the kwargs of a trigger", error)
         return None

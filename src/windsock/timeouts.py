@@ -30,12 +30,25 @@ def limit(engine: Engine, config: Config) -> None:
     elif engine.dialect.name == "postgresql":
         values = [str(round(seconds * 1000)) for seconds in (statement, lock)]
         event.listen(engine, "connect", lambda connection, _: _set_postgres(connection, values))
+    elif engine.dialect.name == "mysql":
+        event.listen(engine, "connect", lambda connection, _: _set_mysql(connection, statement, lock))
 
 
 def _set_postgres(connection: Any, values: list[str]) -> None:
     if connection.prepare_threshold is not None:  # else a pooler was found; see `engines`
         connection.execute(_POSTGRES, values)
         connection.commit()
+
+
+def _set_mysql(connection: Any, statement: float, lock: float) -> None:
+    """MySQL ends no statement but a SELECT, MariaDB any; locks are waited for in whole seconds, at least one."""
+    with connection.cursor() as cursor:
+        if lock:
+            cursor.execute("SET innodb_lock_wait_timeout = %s", (max(1, round(lock)),))
+        if "MariaDB" in connection.get_server_info():
+            cursor.execute("SET max_statement_time = %s", (statement,))
+        else:
+            cursor.execute("SET max_execution_time = %s", (round(statement * 1000),))
 
 
 def _watch_sqlite(connection: Any, statement: float, lock: float) -> None:

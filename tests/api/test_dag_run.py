@@ -229,8 +229,8 @@ def test_a_run_that_is_not_there_is_404(path, tail, client, add):
 
 
 def test_a_link_to_the_next_page_is_sent_for_a_dag_with_letters_beyond_latin_1(client, add):
-    add(f.dag("účty 🚀"), *(f.dag_run(dag_id="účty 🚀", run_id=f"r{n}") for n in range(3)))
-    found = client.get("/api/v1/dags/účty 🚀/dagRuns?limit=2")
+    add(f.dag("účty ☃"), *(f.dag_run(dag_id="účty ☃", run_id=f"r{n}") for n in range(3)))
+    found = client.get("/api/v1/dags/účty ☃/dagRuns?limit=2")
     assert len(found.get_json()["dag_runs"]) == 2
     rest = client.get(found.headers["Link"].partition(">")[0].strip("<"))
     assert [run["dag_run_id"] for run in rest.get_json()["dag_runs"]] == ["r2"]

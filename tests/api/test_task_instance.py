@@ -491,7 +491,7 @@ RESCHEDULE = "airflow.ti_deps.deps.ready_to_reschedule.ReadyToRescheduleDep"
         ({"dag": {"is_paused": True}}, ["Dag Not Paused"]),
         ({"run": {"run_type": "backfill"}}, ["DagRun is not backfill job"]),
         ({"run": {"state": "queued"}}, ["Dagrun Running"]),
-        ({"run": {"execution_date": datetime(2999, 1, 1, tzinfo=timezone.utc)}}, ["Execution Date"]),
+        ({"run": {"execution_date": datetime(2037, 1, 1, tzinfo=timezone.utc)}}, ["Execution Date"]),
         ({"run": {"execution_date": f.START - f.HOUR}}, ["Execution Date"] * 2),
         ({"ti": {"pool": "nothing"}}, ["Pool Slots Available"]),
         ({"ti": {"pool_slots": 5}}, ["Pool Slots Available"]),

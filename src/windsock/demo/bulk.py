@@ -57,7 +57,9 @@ class Wish:
 
 
 def check(connection: Connection) -> None:
-    """Raise LoadError when the database holds DAGs."""
+    """Raise LoadError when the database holds DAGs, or is of a kind that rows cannot be loaded into fast."""
+    if connection.dialect.name == "mysql":
+        raise LoadError("Demo data can be loaded into PostgreSQL and SQLite only.")
     if connection.scalar(select(DagRow.dag_id).limit(1)) is not None:
         raise LoadError(
             "The database holds DAGs already. Load into a database of its own: name an empty one in "

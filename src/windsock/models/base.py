@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from sqlalchemy import ForeignKeyConstraint, MetaData
+from sqlalchemy import ForeignKeyConstraint, MetaData, String
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase
 
 from windsock.columns import UtcDateTime
+
+#: The id of a DAG, a run or a task. MySQL would else take capitals for small letters.
+ID = String(250).with_variant(mysql.VARCHAR(250, collation="utf8mb3_bin"), "mysql")
 
 
 class Base(DeclarativeBase):

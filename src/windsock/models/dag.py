@@ -7,10 +7,11 @@ from hashlib import md5
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from windsock.columns import Json, JsonText
-from windsock.models.base import Base, utcnow
+from windsock.models.base import ID, Base, utcnow
 
 
 class Dag(Base):
@@ -22,8 +23,8 @@ class Dag(Base):
         Index("idx_root_dag_id", "root_dag_id"),
     )
 
-    dag_id: Mapped[str] = mapped_column(String(250), primary_key=True)
-    root_dag_id: Mapped[str | None] = mapped_column(String(250))
+    dag_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    root_dag_id: Mapped[str | None] = mapped_column(ID)
     is_paused: Mapped[bool | None]
     is_subdag: Mapped[bool | None] = mapped_column(default=False)
     is_active: Mapped[bool | None] = mapped_column(default=False)
@@ -61,7 +62,7 @@ class DagTag(Base):
     __table_args__ = (Index("idx_dag_tag_dag_id", "dag_id"),)
 
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    dag_id: Mapped[str] = mapped_column(String(250), ForeignKey("dag.dag_id", ondelete="CASCADE"), primary_key=True)
+    dag_id: Mapped[str] = mapped_column(ID, ForeignKey("dag.dag_id", ondelete="CASCADE"), primary_key=True)
 
 
 class DagOwnerAttributes(Base):
@@ -70,7 +71,7 @@ class DagOwnerAttributes(Base):
     __tablename__ = "dag_owner_attributes"
 
     dag_id: Mapped[str] = mapped_column(
-        String(250), ForeignKey("dag.dag_id", name="dag.dag_id", ondelete="CASCADE"), primary_key=True
+        ID, ForeignKey("dag.dag_id", name="dag.dag_id", ondelete="CASCADE"), primary_key=True
     )
     owner: Mapped[str] = mapped_column(String(500), primary_key=True)
     link: Mapped[str] = mapped_column(String(500))
@@ -83,7 +84,7 @@ class DagWarning(Base):
     __table_args__ = (Index("idx_dag_warning_dag_id", "dag_id"),)
 
     dag_id: Mapped[str] = mapped_column(
-        String(250), ForeignKey("dag.dag_id", name="dcw_dag_id_fkey", ondelete="CASCADE"), primary_key=True
+        ID, ForeignKey("dag.dag_id", name="dcw_dag_id_fkey", ondelete="CASCADE"), primary_key=True
     )
     warning_type: Mapped[str] = mapped_column(String(50), primary_key=True)
     message: Mapped[str] = mapped_column(Text)
@@ -114,7 +115,7 @@ class DagCode(Base):
     fileloc_hash: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     fileloc: Mapped[str] = mapped_column(String(2000))
     last_updated: Mapped[datetime]
-    source_code: Mapped[str] = mapped_column(Text)
+    source_code: Mapped[str] = mapped_column(Text().with_variant(mysql.MEDIUMTEXT(), "mysql"))
 
 
 class DagPickle(Base):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from windsock.columns import Pickled
-from windsock.models.base import Base, utcnow
+from windsock.models.base import ID, Base, utcnow
 
 if TYPE_CHECKING:
     from windsock.models.dataset import DatasetEvent
@@ -35,13 +35,13 @@ class DagRun(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    dag_id: Mapped[str] = mapped_column(String(250))
+    dag_id: Mapped[str] = mapped_column(ID)
     queued_at: Mapped[datetime | None]
     execution_date: Mapped[datetime] = mapped_column(default=utcnow)
     start_date: Mapped[datetime | None]
     end_date: Mapped[datetime | None]
     state: Mapped[str | None] = mapped_column(String(50), default="queued")
-    run_id: Mapped[str] = mapped_column(String(250))
+    run_id: Mapped[str] = mapped_column(ID)
     creating_job_id: Mapped[int | None]
     external_trigger: Mapped[bool | None] = mapped_column(default=True)
     run_type: Mapped[str] = mapped_column(String(50))
@@ -83,6 +83,6 @@ class DagRunNote(Base):
     dag_run_id: Mapped[int] = mapped_column(
         ForeignKey("dag_run.id", name="dag_run_note_dr_fkey", ondelete="CASCADE"), primary_key=True
     )
-    content: Mapped[str | None] = mapped_column(String(1000))
+    content: Mapped[str | None] = mapped_column(String(1000).with_variant(Text(1000), "mysql"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)

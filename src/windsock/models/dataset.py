@@ -6,13 +6,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, PrimaryKeyConstraint, String, Table, text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship, synonym
 
 from windsock.columns import Json
-from windsock.models.base import Base, utcnow
+from windsock.models.base import ID, Base, utcnow
 
 if TYPE_CHECKING:
     from windsock.models.dag_run import DagRun
+
+
+#: MySQL has indexes of 3072 bytes, so there it is in Latin-1.
+_LONG_NAME = String(3000).with_variant(mysql.VARCHAR(3000, collation="latin1_general_cs"), "mysql")
 
 
 def _alias_table(name: str, other: str, ref: str, prefix: str, *indexes: Index) -> Table:
@@ -61,7 +66,7 @@ class Dataset(Base):
     __table_args__ = (Index("idx_uri_unique", "uri", unique=True), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    uri: Mapped[str] = mapped_column(String(3000))
+    uri: Mapped[str] = mapped_column(_LONG_NAME)
     extra: Mapped[Any] = mapped_column(Json, default=dict)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
@@ -83,7 +88,7 @@ class DatasetAlias(Base):
     __table_args__ = (Index("idx_name_unique", "name", unique=True), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(3000))
+    name: Mapped[str] = mapped_column(_LONG_NAME)
 
 
 class DatasetEvent(Base):
@@ -98,9 +103,9 @@ class DatasetEvent(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int]
     extra: Mapped[Any] = mapped_column(Json, default=dict)
-    source_task_id: Mapped[str | None] = mapped_column(String(250))
-    source_dag_id: Mapped[str | None] = mapped_column(String(250))
-    source_run_id: Mapped[str | None] = mapped_column(String(250))
+    source_task_id: Mapped[str | None] = mapped_column(ID)
+    source_dag_id: Mapped[str | None] = mapped_column(ID)
+    source_run_id: Mapped[str | None] = mapped_column(ID)
     source_map_index: Mapped[int | None] = mapped_column(server_default=text("-1"))
     timestamp: Mapped[datetime] = mapped_column(default=utcnow)
 
@@ -123,9 +128,7 @@ class DagScheduleDatasetReference(Base):
     )
 
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", name="dsdr_dataset_fkey", ondelete="CASCADE"))
-    dag_id: Mapped[str] = mapped_column(
-        String(250), ForeignKey("dag.dag_id", name="dsdr_dag_id_fkey", ondelete="CASCADE")
-    )
+    dag_id: Mapped[str] = mapped_column(ID, ForeignKey("dag.dag_id", name="dsdr_dag_id_fkey", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -142,9 +145,7 @@ class DagScheduleDatasetAliasReference(Base):
     alias_id: Mapped[int] = mapped_column(
         ForeignKey("dataset_alias.id", name="dsdar_dataset_alias_fkey", ondelete="CASCADE")
     )
-    dag_id: Mapped[str] = mapped_column(
-        String(250), ForeignKey("dag.dag_id", name="dsdar_dag_id_fkey", ondelete="CASCADE")
-    )
+    dag_id: Mapped[str] = mapped_column(ID, ForeignKey("dag.dag_id", name="dsdar_dag_id_fkey", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -159,10 +160,8 @@ class TaskOutletDatasetReference(Base):
     )
 
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", name="todr_dataset_fkey", ondelete="CASCADE"))
-    dag_id: Mapped[str] = mapped_column(
-        String(250), ForeignKey("dag.dag_id", name="todr_dag_id_fkey", ondelete="CASCADE")
-    )
-    task_id: Mapped[str] = mapped_column(String(250))
+    dag_id: Mapped[str] = mapped_column(ID, ForeignKey("dag.dag_id", name="todr_dag_id_fkey", ondelete="CASCADE"))
+    task_id: Mapped[str] = mapped_column(ID)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -177,9 +176,7 @@ class DatasetDagRunQueue(Base):
     )
 
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", name="ddrq_dataset_fkey", ondelete="CASCADE"))
-    target_dag_id: Mapped[str] = mapped_column(
-        String(250), ForeignKey("dag.dag_id", name="ddrq_dag_fkey", ondelete="CASCADE")
-    )
+    target_dag_id: Mapped[str] = mapped_column(ID, ForeignKey("dag.dag_id", name="ddrq_dag_fkey", ondelete="CASCADE"))
     dag_id: Mapped[str] = synonym("target_dag_id")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from windsock.models.base import Base, utcnow
+from windsock.models.base import ID, Base, utcnow
 
 
 class Log(Base):
@@ -23,12 +23,12 @@ class Log(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     dttm: Mapped[datetime | None]
-    dag_id: Mapped[str | None] = mapped_column(String(250))
-    task_id: Mapped[str | None] = mapped_column(String(250))
+    dag_id: Mapped[str | None] = mapped_column(ID)
+    task_id: Mapped[str | None] = mapped_column(ID)
     map_index: Mapped[int | None]
     event: Mapped[str | None] = mapped_column(String(60))
     execution_date: Mapped[datetime | None]
-    run_id: Mapped[str | None] = mapped_column(String(250))
+    run_id: Mapped[str | None] = mapped_column(ID)
     owner: Mapped[str | None] = mapped_column(String(500))
     owner_display_name: Mapped[str | None] = mapped_column(String(500))
     extra: Mapped[str | None] = mapped_column(Text)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import Index, PrimaryKeyConstraint, String, Text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from windsock.columns import Json
@@ -32,7 +33,7 @@ class Variable(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str | None] = mapped_column(String(250), unique=True)
-    val: Mapped[str | None] = mapped_column(Text)
+    val: Mapped[str | None] = mapped_column(Text().with_variant(mysql.MEDIUMTEXT(), "mysql"))
     description: Mapped[str | None] = mapped_column(Text)
     is_encrypted: Mapped[bool | None] = mapped_column(default=False)
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     PrimaryKeyConstraint,
     String,
     Text,
@@ -19,10 +20,11 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from windsock.columns import Json, NaiveDateTime, PickledConfig
-from windsock.models.base import TASK_INSTANCE_KEY, Base, of_task_instance, utcnow
+from windsock.models.base import ID, TASK_INSTANCE_KEY, Base, of_task_instance, utcnow
 from windsock.models.dag_run import DagRun
 from windsock.models.store import Job
 
@@ -46,9 +48,9 @@ class Trigger(Base):
 class _Try:
     """The columns that a task instance shares with the history of its earlier tries."""
 
-    task_id: Mapped[str] = mapped_column(String(250))
-    dag_id: Mapped[str] = mapped_column(String(250))
-    run_id: Mapped[str] = mapped_column(String(250))
+    task_id: Mapped[str] = mapped_column(ID)
+    dag_id: Mapped[str] = mapped_column(ID)
+    run_id: Mapped[str] = mapped_column(ID)
     map_index: Mapped[int] = mapped_column(server_default=text("-1"))
     start_date: Mapped[datetime | None]
     end_date: Mapped[datetime | None]
@@ -71,7 +73,7 @@ class _Try:
     executor_config: Mapped[Any | None] = mapped_column(PickledConfig)
     updated_at: Mapped[datetime | None] = mapped_column(default=utcnow, onupdate=utcnow)
     rendered_map_index: Mapped[str | None] = mapped_column(String(250))
-    external_executor_id: Mapped[str | None] = mapped_column(String(250))
+    external_executor_id: Mapped[str | None] = mapped_column(ID)
     trigger_id: Mapped[int | None]
     trigger_timeout: Mapped[datetime | None] = mapped_column(NaiveDateTime)
     next_method: Mapped[str | None] = mapped_column(String(1000))
@@ -148,11 +150,11 @@ class TaskInstanceNote(Base):
     __table_args__ = (of_task_instance("task_instance_note_ti_fkey"),)
 
     user_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", name="task_instance_note_user_fkey"))
-    task_id: Mapped[str] = mapped_column(String(250), primary_key=True)
-    dag_id: Mapped[str] = mapped_column(String(250), primary_key=True)
-    run_id: Mapped[str] = mapped_column(String(250), primary_key=True)
+    task_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    dag_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ID, primary_key=True)
     map_index: Mapped[int] = mapped_column(primary_key=True)
-    content: Mapped[str | None] = mapped_column(String(1000))
+    content: Mapped[str | None] = mapped_column(String(1000).with_variant(Text(1000), "mysql"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -174,9 +176,9 @@ class TaskReschedule(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    task_id: Mapped[str] = mapped_column(String(250))
-    dag_id: Mapped[str] = mapped_column(String(250))
-    run_id: Mapped[str] = mapped_column(String(250))
+    task_id: Mapped[str] = mapped_column(ID)
+    dag_id: Mapped[str] = mapped_column(ID)
+    run_id: Mapped[str] = mapped_column(ID)
     map_index: Mapped[int] = mapped_column(server_default=text("-1"))
     try_number: Mapped[int]
     start_date: Mapped[datetime]
@@ -195,9 +197,9 @@ class TaskMap(Base):
         CheckConstraint("length >= 0", name="task_map_length_not_negative"),
     )
 
-    dag_id: Mapped[str] = mapped_column(String(250))
-    task_id: Mapped[str] = mapped_column(String(250))
-    run_id: Mapped[str] = mapped_column(String(250))
+    dag_id: Mapped[str] = mapped_column(ID)
+    task_id: Mapped[str] = mapped_column(ID)
+    run_id: Mapped[str] = mapped_column(ID)
     map_index: Mapped[int]
     length: Mapped[int]
     keys: Mapped[Any | None] = mapped_column(Json)
@@ -210,9 +212,9 @@ class TaskFail(Base):
     __table_args__ = (of_task_instance("task_fail_ti_fkey"), Index("idx_task_fail_task_instance", *TASK_INSTANCE_KEY))
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    task_id: Mapped[str] = mapped_column(String(250))
-    dag_id: Mapped[str] = mapped_column(String(250))
-    run_id: Mapped[str] = mapped_column(String(250))
+    task_id: Mapped[str] = mapped_column(ID)
+    dag_id: Mapped[str] = mapped_column(ID)
+    run_id: Mapped[str] = mapped_column(ID)
     map_index: Mapped[int] = mapped_column(server_default=text("-1"))
     start_date: Mapped[datetime | None]
     end_date: Mapped[datetime | None]
@@ -225,9 +227,9 @@ class RenderedFields(Base):
     __tablename__ = "rendered_task_instance_fields"
     __table_args__ = (of_task_instance("rtif_ti_fkey"),)
 
-    dag_id: Mapped[str] = mapped_column(String(250), primary_key=True)
-    task_id: Mapped[str] = mapped_column(String(250), primary_key=True)
-    run_id: Mapped[str] = mapped_column(String(250), primary_key=True)
+    dag_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    task_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ID, primary_key=True)
     map_index: Mapped[int] = mapped_column(primary_key=True, server_default=text("-1"))
     rendered_fields: Mapped[Any] = mapped_column(Json)
     k8s_pod_yaml: Mapped[Any | None] = mapped_column(Json)
@@ -244,12 +246,14 @@ class XCom(Base):
     )
 
     dag_run_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    task_id: Mapped[str] = mapped_column(String(250), primary_key=True)
+    task_id: Mapped[str] = mapped_column(ID, primary_key=True)
     map_index: Mapped[int] = mapped_column(primary_key=True, server_default=text("-1"))
-    key: Mapped[str] = mapped_column(String(512), primary_key=True)
-    dag_id: Mapped[str] = mapped_column(String(250))
-    run_id: Mapped[str] = mapped_column(String(250))
-    value: Mapped[bytes | None]
+    key: Mapped[str] = mapped_column(
+        String(512).with_variant(mysql.VARCHAR(512, collation="utf8mb3_bin"), "mysql"), primary_key=True
+    )
+    dag_id: Mapped[str] = mapped_column(ID)
+    run_id: Mapped[str] = mapped_column(ID)
+    value: Mapped[bytes | None] = mapped_column(LargeBinary().with_variant(mysql.LONGBLOB(), "mysql"))
     timestamp: Mapped[datetime] = mapped_column(default=utcnow)
 
     dag_run: Mapped[DagRun] = relationship(
@@ -263,8 +267,8 @@ class SlaMiss(Base):
     __tablename__ = "sla_miss"
     __table_args__ = (Index("sm_dag", "dag_id"),)
 
-    task_id: Mapped[str] = mapped_column(String(250), primary_key=True)
-    dag_id: Mapped[str] = mapped_column(String(250), primary_key=True)
+    task_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    dag_id: Mapped[str] = mapped_column(ID, primary_key=True)
     execution_date: Mapped[datetime] = mapped_column(primary_key=True)
     email_sent: Mapped[bool | None] = mapped_column(default=False)
     timestamp: Mapped[datetime | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, literal_column, select, text
+from sqlalchemy import Integer, case, cast, func, literal_column, select, text
 from sqlalchemy.orm import Mapped, foreign, relationship
 
 from windsock.models.base import Base
@@ -15,7 +15,8 @@ _STATES = ("running", "queued", "scheduled", "deferred")
 
 
 def _held(state: str) -> Any:
-    return func.sum(case((TaskInstance.state == _word(state), TaskInstance.pool_slots), else_=text("0"))).label(state)
+    held = func.sum(case((TaskInstance.state == _word(state), TaskInstance.pool_slots), else_=text("0")))
+    return cast(held, Integer).label(state)  # MySQL makes a decimal of it
 
 
 def _word(state: str) -> Any:
