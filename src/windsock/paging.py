@@ -66,10 +66,11 @@ def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any
     found: list[Any] = []
     for stretch, limits in _stretches(of, by, part, values):
         given = {**values, **limits, "page_rows": part.limit + 1 - len(found)}
+        own = by
         if stretch.even and _guessed(of):
             even = of._replace(conditions=(*of.conditions, stretch.condition))
-            by = sorting(by.keys, by.member, part, counts.estimated(even, given) < _FEW)
-        found += db.rows(Rows.page, of, by, stretch, values=given)
+            own = sorting(by.keys, by.member, part, counts.estimated(even, given) < _FEW)
+        found += db.rows(Rows.page, of, own, stretch, values=given)
         if len(found) > part.limit:
             break
     return found
