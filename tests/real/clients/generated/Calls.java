@@ -81,7 +81,7 @@ public class Calls {
         step("delete a pool", () -> pools.deletePoolWithHttpInfo(name, null).getStatusCode() == 204);
         step("trigger a run", () -> {
             var made = runs.postDagRun(dag, new PostDagRunRequest()
-                .logicalDate(OffsetDateTime.of(2026, 2, 14, 5, 0, 0, 0, ZoneOffset.UTC)).conf(Map.of("by", "Java")));
+                .logicalDate(OffsetDateTime.of(2026, 2, 14, 5, 0, 0, 0, ZoneOffset.UTC)).conf(Map.of("by", "Java")), null);
             return made.getState() == DagState.RUN_QUEUED && made.getConf().equals(Map.of("by", "Java"));
         });
         step("list runs by a form", () -> runs.getDagRunsBatch(

@@ -43,7 +43,7 @@ func main() {
 		}
 		crons, spans := 0, 0
 		for _, one := range found.GetDags() {
-			if schedule := one.ScheduleInterval; schedule != nil && schedule.CronExpression != nil {
+			if schedule := one.ScheduleInterval.Get(); schedule != nil && schedule.CronExpression != nil {
 				crons++
 			} else if schedule != nil && schedule.TimeDelta != nil {
 				spans++
