@@ -19,8 +19,9 @@ def build() -> Flask:
     which `windsock serve` sets, is the number of threads of a worker: a connection pool is made at least as large.
     Raises what `create_app` raises.
     """
-    gc.unfreeze()  # what an earlier call has left
-    gc.collect()
+    if gc.get_freeze_count():  # an earlier call has left an application; to look for it takes a tenth of a start
+        gc.unfreeze()
+        gc.collect()
     gc.disable()
     try:
         from windsock.app import create_app
