@@ -80,7 +80,7 @@ def cases(client: FlaskClient, operation: Operation, database: Connection) -> It
     yield from (Case(f"order_by={order}", path, {"order_by": order}) for order in orders)
     if total > 1000:
         yield Case("middle, by offset", path, {"offset": total // 2})
-        for order in ("", *orders):
+        for order in ("", *orders[:2]):  # it takes long to find the last page of other orders
             yield from _last(client, operation, Case("last", path, {"order_by": order} if order else {}), total)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("svg")
+matplotlib.rcParams["svg.fonttype"] = "none"
 matplotlib.rcParams["svg.hashsalt"] = "growth"  # else the ids in the file differ each time
 import matplotlib.pyplot as plt  # noqa: E402
 
