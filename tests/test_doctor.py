@@ -148,6 +148,7 @@ def test_a_variable_with_too_few_underscores_is_found(variable, doctor):
         ("UPDATE ab_user SET active = 0", "No active user has the role Admin", "windsock users create"),
         ("DELETE FROM ab_permission_view_role WHERE role_id = 1", "The role Admin lacks ", "windsock roles sync"),
         ("UPDATE alembic_version SET version_num = 'abc'", "not one that Windsock serves", "unknown revision abc"),
+        ("UPDATE alembic_version SET version_num = '98ae134e6fff'", "98ae134e6fff is known", "schema of Airflow 2.6"),
         ("UPDATE job SET latest_heartbeat = '2099-01-01 00:00:00'", "clock of a process of Airflow is", "NTP"),
     ],
 )  # fmt: skip

@@ -47,7 +47,8 @@ def check(patient: Patient) -> Iterator[Finding]:
     except migrate.SchemaError as failed:
         yield error("Its schema is not one that Windsock serves", str(failed))
         return
-    yield ok(f"Revision {revision} is known")
+    known, reservation = f"Revision {revision} is known", migrate.reservation(revision)
+    yield warning(known, reservation) if reservation else ok(known)
     patient.engine = engine
     if patient.config.replica_url:
         yield _replica(patient.config)
