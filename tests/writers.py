@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import select
+import selectors
+import socket
 from collections import Counter
 from http.client import HTTPConnection, HTTPException
 from threading import Event, Lock, Thread
 from time import sleep
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine
-from sqlalchemy import select as sql_select
+from sqlalchemy import Engine, select
 
 from servers import Server, ask
 from windsock.models import DatasetEvent
@@ -64,7 +64,7 @@ class Writers:
         while not self._stop.is_set():
             sent += 1
             key, status = f"{number}-{sent}", None
-            if connection.sock and select.select([connection.sock], [], [], 0)[0]:
+            if connection.sock and _is_readable(connection.sock):
                 connection.close()  # the server has ended it; any client with a pool looks before it writes
             try:
                 reply = ask(connection, "/datasets/events", "POST", {"dataset_uri": URI, "extra": {"key": key}})
@@ -85,7 +85,7 @@ class Writers:
     def tally(self, database: Engine) -> Tally:
         """Compare with the database."""
         with database.connect() as connection:
-            stored = connection.execute(sql_select(DatasetEvent.extra)).scalars()
+            stored = connection.execute(select(DatasetEvent.extra)).scalars()
             extras = (json.loads(extra) if isinstance(extra, str) else extra for extra in stored)
             there = Counter(extra["key"] for extra in extras if "key" in (extra or {}))
         made = {key for key, status in self.outcomes.items() if status in (200, 201)}
@@ -97,3 +97,9 @@ class Writers:
         assert tally.made + tally.refused + tally.unanswered == tally.sent, told
         print(" ".join(f"{name}={number}" for name, number in tally._asdict().items()), dict(self.failures))
         return tally
+
+
+def _is_readable(connection: socket.socket) -> bool:
+    with selectors.DefaultSelector() as selector:  # `select` takes no descriptor beyond 1023
+        selector.register(connection, selectors.EVENT_READ)
+        return bool(selector.select(0))

@@ -22,7 +22,7 @@ _BUSY_MYSQL = (1021, 1037, 1038, 1041, 1205, 1206, 1213, 1290, 1836, 1969, 3024)
 _TOO_LONG = "22001"
 #: Out of range, no moment from 1970 to 2038, a letter that its character set lacks, too long, no JSON.
 _UNSTORABLE_MYSQL = (1264, 1292, 1366, 1406, 3140, 4025)
-_COLUMN = re.compile(r"(\w+)[`']? (?:at row|failed for)")
+_COLUMN = re.compile(r"\b(\w+)[`']? (?:at row|failed for)")
 #: SQLite's own words; Python 3.10 knows no codes.
 _SQLITE = (
     "database is locked",
