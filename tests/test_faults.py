@@ -165,7 +165,7 @@ def test_a_worker_that_is_killed_while_it_writes_loses_and_doubles_nothing(datab
 
 
 def test_a_graceful_stop_finishes_what_is_under_way(on_postgres, tmp_path):
-    with serving(tmp_path, on_postgres, *TWO, "--threads", "4") as server, ThreadPoolExecutor(6) as pool:
+    with serving(tmp_path, on_postgres, *TWO, "--threads", "6") as server, ThreadPoolExecutor(6) as pool:
         execute(on_postgres, *SLOW["postgresql"])
         asked = [pool.submit(server.ask, "/variables", "POST", {"key": f"slow{n}", "value": "x"}) for n in range(6)]
         sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
