@@ -12,7 +12,7 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,31 +39,25 @@ def fresh(kind: str, directory: Path) -> Iterator[URL]:
         yield url
 
 
-@contextmanager
-def postgres() -> Iterator[URL]:
+def postgres() -> AbstractContextManager[URL]:
     """Yield the URL of an empty database and drop the database afterwards. Raises RuntimeError without a server."""
-    server = _server()
-    name = f"windsock_test_{os.getpid()}_{next(_numbers)}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    _execute(admin, f'CREATE DATABASE "{name}" TEMPLATE template0')
-    try:
-        yield server.set(database=name)
-    finally:
-        _execute(admin, f'DROP DATABASE "{name}" WITH (FORCE)')
-        admin.dispose()
+    return _fresh(_server(), "TEMPLATE template0", "WITH (FORCE)")
+
+
+def mysql() -> AbstractContextManager[URL]:
+    """Yield the URL of an empty database of MySQL or MariaDB, as `postgres` does."""
+    return _fresh(_mysql_server(), "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
 
 
 @contextmanager
-def mysql() -> Iterator[URL]:
-    """Yield the URL of an empty database of MySQL or MariaDB, as `postgres` does."""
-    server = _mysql_server()
+def _fresh(server: URL, making: str, dropping: str = "") -> Iterator[URL]:
     name = f"windsock_test_{os.getpid()}_{next(_numbers)}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    _execute(admin, f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    _execute(admin, f"CREATE DATABASE {name} {making}")
     try:
         yield server.set(database=name)
     finally:
-        _execute(admin, f"DROP DATABASE {name}")
+        _execute(admin, f"DROP DATABASE {name} {dropping}")
         admin.dispose()
 
 

@@ -374,14 +374,14 @@ for (place, name), pattern in sorted(found.items()):
     for piece in pieces:
         for unit in (piece, piece + "a"):
             print(place, name, repr(unit), file=sys.stderr, flush=True)  # the last line names the culprit
-            text = unit * (30_000 // len(unit)) + "!"
+            text = unit * (60_000 // len(unit)) + "!"
             resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 3, resource.RLIM_INFINITY))
             pattern.search(text), pattern.match(text), pattern.fullmatch(text)
 """
 
 
 def test_no_pattern_of_ours_takes_more_than_its_share_of_time():
-    """Each compiled pattern of each module has two to three seconds of CPU time for each text of 30,000 characters."""
+    """Each compiled pattern of each module has two to three seconds of CPU time for each text of 60,000 characters."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", PATTERNS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-300:]
 
