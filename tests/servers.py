@@ -70,8 +70,11 @@ class Server:
 
     def workers(self) -> list[int]:
         """The ids of its worker processes (Linux)."""
-        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sorted(int(pid) for task in tasks for pid in (task / "children").read_text().split())
+        found: list[str] = []
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with suppress(OSError):  # a thread that has ended since
+                found += (task / "children").read_text().split()
+        return sorted(map(int, found))
 
     def until(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
         """Wait for a true value, and return it. Raises AssertionError, with the log, after these seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 from werkzeug.security import generate_password_hash
@@ -61,9 +62,9 @@ def create_user(connection: Connection, user: NewUser) -> int:
         "created_on": now,
         "changed_on": now,
     }
-    user_id = connection.execute(insert(User).values(row).returning(User.id)).scalar_one()
-    connection.execute(insert(user_role).values(user_id=user_id, role_id=role_id))
-    return user_id
+    key: Any = connection.execute(insert(User).values(row)).inserted_primary_key  # MySQL has no RETURNING
+    connection.execute(insert(user_role).values(user_id=key[0], role_id=role_id))
+    return int(key[0])
 
 
 def set_password(connection: Connection, username: str, password: str) -> None:
@@ -75,9 +76,10 @@ def set_password(connection: Connection, username: str, password: str) -> None:
         raise AccountError("The password must not be empty.")
     values = {"password": generate_password_hash(password), "changed_on": datetime.now()}
     same = func.lower(User.username) == username.lower()
-    user_id = connection.scalar(update(User).where(same).values(values).returning(User.id))
+    user_id = connection.scalar(select(User.id).where(same))
     if user_id is None:
         raise AccountError(f"There is no user {username!r}. `windsock users list` shows all.")
+    connection.execute(update(User).where(User.id == user_id).values(values))
     sessions.end_all(connection, user_id)
 
 
