@@ -195,7 +195,7 @@ def test_sighup_reads_the_configuration_anew_and_refuses_nobody_meanwhile(keep, 
         server.until(lambda: writers.made() > replaced + 50)
     told = writers.tally(database)
     assert (told.refused, told.lost, told.doubled, told.unsaid) == (0, 0, 0, 0)
-    # HTTP cannot tell who was first when a worker closes a kept connection as a client writes to it: nothing was done then
+    # HTTP cannot tell who was first when a worker closes a kept connection as a client writes to it; nothing is done
     assert told.unanswered <= (8 if keep else 0)
 
 
