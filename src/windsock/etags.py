@@ -108,7 +108,7 @@ def compile_condition(operation: Operation) -> Condition | None:
             if _state(now, members, _key(context.config.get("webserver", "secret_key"))) not in known:
                 raise PreconditionFailed(_CHANGED)
 
-        if known:  # the first row that a handler loads is the one that it changes, and `rows.lock` has locked it
+        if known:  # the first row that a handler loads is the one that it changes, and `changing.lock` has locked it
             event.listen(db.session(), "loaded_as_persistent", compare, once=True)
 
     return condition

@@ -18,7 +18,7 @@ import orjson
 from flask import Response, after_this_request, request
 from sqlalchemy import select
 
-from windsock import db, rows, spec
+from windsock import changing, db, spec
 from windsock.context import caller, context
 from windsock.errors import AlreadyExists, BadRequest, NotFound, UnprocessableContent
 from windsock.models import Dag, Log
@@ -46,7 +46,7 @@ class Memory(NamedTuple):
         if not _sent():
             return None
         events = _events(given)
-        rows.lock(select(Dag).filter_by(dag_id=given["dag_id"]), Dag, dag_id=given["dag_id"])
+        changing.lock(select(Dag).filter_by(dag_id=given["dag_id"]), Dag, dag_id=given["dag_id"])
         since = utcnow() - timedelta(hours=context.config.get_float(*RETENTION))
         found = db.execute(select(Log.extra).where(Log.event.in_(events), Log.dttm > since).limit(1)).scalar()
         return None if found is None else self._again(given, json.loads(found))

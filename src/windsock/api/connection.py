@@ -8,6 +8,7 @@ from typing import Any
 
 from marshmallow import fields
 
+from windsock.changing import accepted, create, fetch, remove, update
 from windsock.context import context
 from windsock.crypto import MASK
 from windsock.errors import BadRequest, PermissionDenied
@@ -15,7 +16,7 @@ from windsock.listing import page
 from windsock.models import Connection
 from windsock.probes import Target
 from windsock.probes.runner import test as probe
-from windsock.rows import Derived, Hidden, RowSchema, accepted, create, fetch, read, remove, update
+from windsock.rows import Derived, Hidden, RowSchema, read
 from windsock.unmask import restored
 
 #: What Airflow takes as an id, and how long a new one may be (airflow.utils.helpers.validate_key).

@@ -12,12 +12,13 @@ from sqlalchemy import update as sql_update
 from windsock import db, sources
 from windsock.accepting import preferred
 from windsock.callers import ANY
+from windsock.changing import add_missing, fetch, update
 from windsock.definitions import definition
 from windsock.errors import BadRequest, NotFound
 from windsock.lifecycle import clearing, deletion, selection, states
 from windsock.listing import page
 from windsock.models import Dag, DagPriorityParsingRequest, DagTag
-from windsock.rows import Derived, RowSchema, Timestamp, add_missing, all_narrowed, fetch, narrowed, read, update
+from windsock.rows import Derived, RowSchema, Timestamp, all_narrowed, narrowed, read
 
 
 def _owners(owners: str | None) -> list[str]:

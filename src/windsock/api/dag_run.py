@@ -10,13 +10,14 @@ from marshmallow import fields
 from sqlalchemy import delete, select
 
 from windsock.api.dataset import event_schema
+from windsock.changing import fetch, remove, show
 from windsock.db import execute
 from windsock.lifecycle import clearing, notes, selection, states
 from windsock.lifecycle.datasets import hide_sources
 from windsock.lifecycle.trigger import trigger
 from windsock.listing import page
 from windsock.models import DagRun, DatasetEvent, SlaMiss
-from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, fetch, narrowed, plan_of, read, remove, show
+from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, narrowed, plan_of, read
 from windsock.text_forms import writable
 from windsock.waiting.stream import Patience, answer
 

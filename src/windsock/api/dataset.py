@@ -9,6 +9,7 @@ from marshmallow import fields
 from sqlalchemy import ColumnElement, bindparam, delete, or_, select
 
 from windsock import access, db
+from windsock.changing import show
 from windsock.errors import NotFound
 from windsock.lifecycle.datasets import SOURCE, hide_sources, report_update
 from windsock.listing import page
@@ -21,7 +22,7 @@ from windsock.models import (
     DatasetEvent,
     TaskOutletDatasetReference,
 )
-from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, narrowed, plan_of, read, show
+from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, narrowed, plan_of, read
 
 
 class ConsumingDagSchema(RowSchema):

@@ -6,11 +6,12 @@ from typing import Any
 
 from marshmallow import fields
 
+from windsock.changing import create, fetch, remove, update
 from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.models import Pool
 from windsock.models.usage import occupied
-from windsock.rows import Derived, RowSchema, create, fetch, read, remove, update
+from windsock.rows import Derived, RowSchema, read
 
 
 def _zero(held: int | None) -> int:

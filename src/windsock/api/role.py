@@ -9,11 +9,12 @@ from sqlalchemy import delete, select
 
 from windsock import db
 from windsock.api.permission import ActionSchema
+from windsock.changing import accepted, add_missing, create, fetch, remove, update
 from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.lockout import way_in_kept
 from windsock.models import Action, Permission, Resource, Role, user_role
-from windsock.rows import RowSchema, accepted, add_missing, create, fetch, read, remove, update
+from windsock.rows import RowSchema, read
 from windsock.security_defaults import DEFAULT_ROLES
 
 

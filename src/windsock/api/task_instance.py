@@ -9,6 +9,7 @@ from marshmallow import fields
 from sqlalchemy import select
 
 from windsock import access
+from windsock.changing import fetch
 from windsock.context import context
 from windsock.definitions import definition
 from windsock.dependencies import dependencies
@@ -17,7 +18,7 @@ from windsock.lifecycle import notes, selection, states
 from windsock.links import extra_links
 from windsock.listing import page, slice_of
 from windsock.models import DagRun, Job, SlaMiss, TaskInstance, TaskInstanceHistory, Trigger
-from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, fetch, missing, narrowed, plan_of, read
+from windsock.rows import Derived, RowSchema, Timestamp, also, chosen, missing, narrowed, plan_of, read
 from windsock.situation import gather
 from windsock.tasklogs.answers import answer
 from windsock.tasklogs.attempts import find_attempt

@@ -11,12 +11,13 @@ from sqlalchemy import update as sql_update
 from werkzeug.security import generate_password_hash
 
 from windsock import db, sessions
+from windsock.changing import accepted, create, lock, remove, update
 from windsock.context import caller
 from windsock.errors import AlreadyExists, BadRequest
 from windsock.listing import page
 from windsock.lockout import way_in_kept
 from windsock.models import Base, Role, User, user_role
-from windsock.rows import Hidden, RowSchema, Timestamp, accepted, create, lock, one, remove, update
+from windsock.rows import Hidden, RowSchema, Timestamp, one
 
 #: What a new user gets without `roles`, as Flask-AppBuilder does.
 NEWCOMER = "Public"

@@ -6,11 +6,12 @@ from typing import Any
 
 from marshmallow import fields
 
+from windsock.changing import accepted, create, fetch, remove, update
 from windsock.context import context
 from windsock.errors import BadRequest
 from windsock.listing import page
 from windsock.models import Variable
-from windsock.rows import Derived, RowSchema, accepted, create, fetch, read, remove, update
+from windsock.rows import Derived, RowSchema, read
 
 
 def _clear(value: str | None, encrypted: bool | None) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import case, delete, func, null, tuple_, update
 
 from windsock import db
+from windsock.changing import fetch
 from windsock.context import context
 from windsock.dagdoc import DagDoc
 from windsock.definitions import definition
@@ -23,7 +24,6 @@ from windsock.lifecycle.selection import Condition, Instance, chunks
 from windsock.models import DagRun, Job, TaskInstance, TaskReschedule
 from windsock.models.base import TASK_INSTANCE_KEY
 from windsock.parameters import INT32, date_time
-from windsock.rows import fetch
 
 FAILED = ("failed", "upstream_failed")
 NO_DOCS: Mapping[str, DagDoc] = {}

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import select
 
 from windsock import access, db
+from windsock.changing import add_missing
 from windsock.models import Dag, DagScheduleDatasetReference, Dataset, DatasetDagRunQueue, DatasetEvent
-from windsock.rows import add_missing, missing
+from windsock.rows import missing
 from windsock.spec import Permission
 
 #: What the caller needs on a DAG to trigger it, and so to have it queued.

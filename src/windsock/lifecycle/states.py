@@ -15,13 +15,13 @@ from typing import Any
 from sqlalchemy import and_, not_, or_, select
 
 from windsock import access, db
+from windsock.changing import fetch
 from windsock.dagdoc import DagDoc
 from windsock.definitions import definition
 from windsock.errors import BadRequest, NotFound
 from windsock.lifecycle import clearing, history, run_states, selection
 from windsock.lifecycle.selection import FINISHED, Condition, Instance
 from windsock.models import DagRun, TaskInstance
-from windsock.rows import fetch
 
 RUNNING = ("running", "deferred", "up_for_reschedule")
 _SET = ("state", "start_date", "end_date", "duration")
