@@ -101,6 +101,13 @@ def test_a_whole_pool_can_be_sent_back_with_a_mask(client, add, get):
     assert (found["slots"], found["open_slots"], found["description"]) == (9, 9, "A pool")
 
 
+def test_an_empty_mask_is_none(client, add, get):
+    add(f.pool("p", slots=4))
+    before = get("pools/p")
+    assert client.patch(f"{API}/pools/p?update_mask=", json={"slots": 8}).status_code == 200
+    assert get("pools/p") == before | {"slots": 8, "open_slots": 8}
+
+
 def test_a_whole_pool_can_be_sent_back_without_a_mask(client, add, get):
     add(f.pool("p", slots=4))
     whole = get("pools/p")
