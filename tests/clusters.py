@@ -1,4 +1,8 @@
-"""PostgreSQL servers on this machine, from an installed PostgreSQL or from the binaries in the package pgserver."""
+"""PostgreSQL servers on this machine.
+
+They are from $WINDSOCK_TEST_POSTGRES_BIN, a folder with initdb, pg_ctl and postgres, else from an installed PostgreSQL,
+else from the package pgserver.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +89,8 @@ class Cluster:
 @functools.cache
 def binaries() -> Path:
     """The directory with initdb and pg_ctl. Raises RuntimeError when there is none."""
+    if named := os.environ.get("WINDSOCK_TEST_POSTGRES_BIN"):
+        return Path(named)
     candidates: list[Path] = []
     if pg_config := shutil.which("pg_config"):
         candidates.append(Path(subprocess.check_output([pg_config, "--bindir"], text=True).strip()))
@@ -93,7 +99,7 @@ def binaries() -> Path:
     for directory in candidates:
         if (directory / "initdb").exists() and (directory / "pg_ctl").exists():
             return directory
-    raise RuntimeError("no PostgreSQL: install a server or pgserver, or set WINDSOCK_TEST_POSTGRES to a server's URL")
+    raise RuntimeError("no PostgreSQL: install a server or pgserver, or set WINDSOCK_TEST_POSTGRES(_BIN)")
 
 
 def account() -> str:

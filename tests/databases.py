@@ -1,8 +1,7 @@
 """Real databases for the tests: `fresh(kind, directory)` yields the URL of an empty database, `postgres()` one there.
 
-The server is the one in $WINDSOCK_TEST_POSTGRES (a URL whose user may create databases), else a server started here
-from an installed PostgreSQL, else from the binaries in the package pgserver. It starts at the first call and stops
-with the test process.
+The server is the one in $WINDSOCK_TEST_POSTGRES or $WINDSOCK_TEST_MYSQL (a URL whose user may create databases), else
+one that `clusters` and `mysqld` find programs for. It starts at the first call and stops with the test process.
 """
 
 from __future__ import annotations
@@ -81,9 +80,9 @@ def _server() -> URL:
 def _mysql_server() -> URL:
     if url := os.environ.get("WINDSOCK_TEST_MYSQL"):
         return make_url(url).set(drivername="mysql+pymysql")
-    from mariadb import MariaDB  # it needs the driver, which is an extra
+    from mysqld import Mysqld  # it needs the driver, which is an extra
 
-    server = MariaDB()
+    server = Mysqld()
     atexit.register(_remove, os.getpid(), server)
     return server.url
 

@@ -1,4 +1,7 @@
-"""A MariaDB server on this machine, from an installed one (Debian: apt install mariadb-server)."""
+"""A server of MySQL or MariaDB on this machine.
+
+It is the one in $WINDSOCK_TEST_MYSQL_BIN, a folder with mysqld or mariadbd, else an installed one.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from sqlalchemy import URL
 
 from clusters import free_port
 
-#: No durability, and all that MySQL 8 is stricter in.
+#: No durability, and on both what either is stricter in.
 _SETTINGS = (
     "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--skip-log-bin", "--innodb-buffer-pool-size=128M",
     "--character-set-server=utf8mb4", "--explicit-defaults-for-timestamp=1", "--max-connections=300",
@@ -24,15 +27,20 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-class MariaDB:
+class Mysqld:
     """One server, its data and its port on loopback. It runs as a user who is not root."""
 
     def __init__(self) -> None:
-        """Make and start a server. Raises RuntimeError without an installed one, or if it does not start."""
-        self.home, self.port = Path(tempfile.mkdtemp(prefix="windsock-mariadb-")), free_port()
+        """Make and start a server. Raises RuntimeError without one, or if it does not start."""
+        self._program = _program("mariadbd", "mysqld")
+        version = subprocess.check_output([self._program, "--no-defaults", "--version"], text=True)
+        self._is_mariadb = "MariaDB" in version
+        self.home, self.port = Path(tempfile.mkdtemp(prefix="windsock-mysqld-")), free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._user = []
         if os.getuid() == 0:
             shutil.chown(self.home, _account())
+            self._user = [f"--user={_account()}"]
         self._make()
         self.start()
 
@@ -42,23 +50,23 @@ class MariaDB:
         return URL.create("mysql+pymysql", username="root", host="127.0.0.1", port=self.port)
 
     def _make(self) -> None:
-        program = _program("mariadb-install-db", "mysql_install_db")
-        made = subprocess.run(
-            [program, "--no-defaults", f"--datadir={self.home}/data", "--auth-root-authentication-method=normal",
-             "--skip-test-db", *([f"--user={_account()}"] if os.getuid() == 0 else [])],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        if self._is_mariadb:
+            making = [_program("mariadb-install-db", "mysql_install_db"), "--no-defaults", "--skip-test-db"]
+            making.append("--auth-root-authentication-method=normal")
+        else:
+            making = [self._program, "--no-defaults", "--initialize-insecure"]
+        making += [f"--datadir={self.home}/data", *self._user]
+        made = subprocess.run(making, capture_output=True, text=True, check=False)
         if made.returncode:
             raise RuntimeError(made.stdout + made.stderr)
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
         command = [
-            _program("mariadbd", "mysqld"), "--no-defaults", f"--datadir={self.home}/data", f"--port={self.port}",
+            self._program, "--no-defaults", f"--datadir={self.home}/data", f"--port={self.port}",
             "--bind-address=127.0.0.1", f"--socket={self.home}/socket", f"--pid-file={self.home}/pid", *_SETTINGS,
+            *([] if self._is_mariadb else ["--mysqlx=OFF"]), *self._user,
         ]  # fmt: skip
-        if os.getuid() == 0:
-            command.append(f"--user={_account()}")
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home)
         deadline = time.monotonic() + 60
@@ -87,10 +95,12 @@ class MariaDB:
 
 
 def _program(*names: str) -> str:
+    named = os.environ.get("WINDSOCK_TEST_MYSQL_BIN")
+    folders = named or os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/usr/local/sbin"))
     for name in names:
-        if found := shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin"):
+        if found := shutil.which(name, path=folders):
             return found
-    raise RuntimeError(f"no {names[0]}: install MariaDB, or set WINDSOCK_TEST_MYSQL to the URL of a server")
+    raise RuntimeError(f"no {names[0]} in {folders}: install MariaDB or MySQL, or set WINDSOCK_TEST_MYSQL(_BIN)")
 
 
 def _account() -> str:
