@@ -102,10 +102,10 @@ def client_of(app: Flask, caller: str) -> FlaskClient:
 
 
 def _named(request: Request) -> Caller | None:
-    name = request.headers["Authorization"].removeprefix("Name ")
-    return find_caller(User.username == bindparam("name"), name=name)
+    return find_caller(_BY_NAME, name=request.headers["Authorization"].removeprefix("Name "))
 
 
+_BY_NAME = User.username == bindparam("name")  # made once, so that its statement is kept
 _named.challenge = "Name"  # type: ignore[attr-defined]
 
 

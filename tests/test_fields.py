@@ -108,15 +108,15 @@ def test_a_column_that_is_not_asked_for_is_not_fetched(path, fields, kept, clien
     assert reading and not any(kept in s for s in reading)
 
 
-def test_a_row_that_no_member_needs_is_not_joined(client, session, statements):
+def test_a_row_that_no_member_needs_is_not_read(client, session, statements):
     world(session, range(2))
     path = f"{API}/dags/~/dagRuns/~/taskInstances"
-    for query, joined in (("fields=task_id", False), ("fields=task_id&order_by=execution_date", True), ("", True)):
+    for query, needed in (("fields=task_id", False), ("fields=task_id&order_by=execution_date", True), ("", True)):
         with statements() as seen:
             assert client.get(f"{path}?{query}").status_code == 200
         (reading,) = [s for s in seen if "task_instance" in s and "LIMIT" in s]
-        assert ("LEFT OUTER JOIN dag_run" in reading) == joined, query
-        assert ("LEFT OUTER JOIN rendered_task_instance_fields" in reading) == (query == "")
+        assert ("dag_run" in reading) == needed, query
+        assert ("rendered_task_instance_fields" in reading) == (query == "")
 
 
 def test_what_is_hidden_stays_hidden_when_only_that_is_asked_for(as_user, add):

@@ -68,7 +68,6 @@ class Plan:
 
     def __init__(self, schema: RowSchema, only: frozenset[str] | None = None) -> None:
         self.schema, self.model = schema, schema.model
-        self.columns: list[ColumnElement[Any]] = []
         self._index: dict[str, int] = {}
         self._entities: dict[tuple[str, ...], Any] = {(): schema.model}
         self._joins: dict[tuple[str, ...], Any] = {}
@@ -79,9 +78,11 @@ class Plan:
             if not isinstance(field, fields.List | fields.Nested):
                 self._resolve(_path(name, field))
         source = self._source(schema, "", only)
-        self._used = self._needed(self._index)
         if self.collections:
             self._key = self._column(inspect(self.model).primary_key[0].name)
+        apart = {path for path in self._index if self._alone(path)}
+        self.columns = [self._apart(path) if path in apart else self._resolve(path) for path in self._index]
+        self._used = self._needed(self._index.keys() - apart)
         # The source is made of the names in our own schemas, when the server starts
         build = eval(f"lambda r: {source}", self._functions)  # noqa: S307  # nosec B307
         self.build: Callable[[Any], dict[str, Any]] = build
@@ -126,6 +127,19 @@ class Plan:
     def _outer(self, statement: Select[Any], needed: frozenset[tuple[str, ...]]) -> Select[Any]:
         joins = (target for path, target in self._joins.items() if path in needed)  # parents come first
         return reduce(lambda joined, target: joined.outerjoin(target), joins, statement)
+
+    def _alone(self, path: str) -> bool:
+        """Whether this is the only column that is shown of a related row, and of those that hang on it."""
+        related, _, _ = path.rpartition(".")
+        inside = [one for one in self._index if one.startswith(f"{related}.")]
+        return related.isidentifier() and len(inside) == 1
+
+    def _apart(self, path: str) -> ColumnElement[Any]:
+        """One column of a related row, without a join: a planner's time grows fast with the number of those."""
+        related, name = path.split(".")
+        relationship = getattr(self.model, related)
+        other = aliased(relationship.property.mapper.class_)
+        return select(getattr(other, name)).where(relationship.of_type(other)).correlate(self.model).scalar_subquery()
 
     def _needed(self, paths: Iterable[str]) -> frozenset[tuple[str, ...]]:
         """The relationships that these paths of attributes follow, each as a path of its own."""
@@ -198,8 +212,7 @@ class Plan:
 
     def _column(self, path: str) -> int:
         if path not in self._index:
-            self._index[path] = len(self.columns)
-            self.columns.append(self._resolve(path))
+            self._index[path] = len(self._index)
         return self._index[path]
 
     def _resolve(self, path: str) -> ColumnElement[Any]:
