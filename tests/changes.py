@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from itsdangerous import URLSafeSerializer
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, inspect, text
 from sqlalchemy.orm import Session
 
 import factories as f
 from clients import API, PASSWORD_HASH, SETTINGS
-from databases import fresh
+from databases import engine_of, fresh
 from windsock import migrate
 from worlds import MAPPED, world
 
@@ -108,7 +108,7 @@ def fill(engine: Engine) -> None:
 def filled(kind: str, home: Path) -> Iterator[Engine]:
     """A new database of a kind (for SQLite, below a folder) with all of that."""
     with fresh(kind, home) as url:
-        engine = create_engine(url)
+        engine = engine_of(url)
         try:
             fill(engine)
             yield engine

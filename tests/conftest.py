@@ -12,12 +12,12 @@ import pytest
 import yaml
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
 import factories
 from clients import PASSWORD_HASH, SETTINGS, signed_in
-from databases import IN_UTC, KINDS, fresh
+from databases import KINDS, engine_of, fresh
 from windsock import migrate, spec
 from windsock.app import create_app
 from windsock.config import Config
@@ -55,7 +55,7 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 def engine(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A database as `windsock db init` makes it."""
     with fresh(database_kind, tmp_path_factory.mktemp("database")) as url:
-        engine = create_engine(url, **IN_UTC.get(database_kind, {}))
+        engine = engine_of(url)
         if database_kind == "sqlite":
             event.listen(engine, "connect", _leave_transactions_to_us)
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))

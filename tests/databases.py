@@ -1,4 +1,4 @@
-"""Real databases for the tests: `fresh(kind, directory)` yields the URL of an empty database, `postgres()` one there.
+"""Real databases for the tests: `fresh(kind, directory)` yields the URL of an empty database, `engine_of` an engine.
 
 The server is the one in $WINDSOCK_TEST_POSTGRES or $WINDSOCK_TEST_MYSQL (a URL whose user may create databases), else
 one that `clusters` and `mysqld` find programs for. It starts at the first call and stops with the test process.
@@ -19,12 +19,12 @@ from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from clusters import Cluster, free_port
 
-__all__ = ["IN_UTC", "KINDS", "free_port", "fresh", "mysql", "postgres"]
+__all__ = ["KINDS", "engine_of", "free_port", "fresh", "mysql", "postgres"]
 
 KINDS = tuple(os.environ.get("WINDSOCK_TEST_DATABASES", "sqlite,postgres").split(","))  # what the tests run on
-#: Options of `create_engine` for sessions whose time zone is UTC.
-IN_UTC: dict[str, dict[str, Any]] = {
-    "postgres": {"connect_args": {"options": "-c timezone=UTC"}},
+#: Backend -> what makes its sessions alike: in UTC, and reading what is committed.
+_ALIKE: dict[str, dict[str, Any]] = {
+    "postgresql": {"connect_args": {"options": "-c timezone=UTC"}},
     "mysql": {"connect_args": {"init_command": "SET time_zone = '+00:00'"}, "isolation_level": "READ COMMITTED"},
 }
 _numbers = itertools.count(1)
@@ -36,6 +36,11 @@ def fresh(kind: str, directory: Path) -> Iterator[URL]:
     servers = {"postgres": postgres, "mysql": mysql}
     with servers[kind]() if kind in servers else nullcontext(make_url(f"sqlite:///{directory}/airflow.db")) as url:
         yield url
+
+
+def engine_of(url: URL) -> Engine:
+    """An engine for the tests' own statements, whose sessions are as those of Windsock."""
+    return create_engine(url, **_ALIKE.get(url.get_backend_name(), {}))
 
 
 def postgres() -> AbstractContextManager[URL]:

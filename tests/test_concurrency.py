@@ -336,6 +336,21 @@ def test_a_run_that_is_triggered_while_its_dag_is_being_deleted_is_refused(datab
         assert made.result().status == 404
 
 
+def test_a_trigger_that_a_deadlock_has_ended_is_made_after_all(database, port):
+    client = _warm(port)
+    with ThreadPoolExecutor(1) as pool, Session(database) as other:
+        other.add_all([f.dag_run("etl", f"crossed-{number}") for number in range(20)])
+        other.flush()
+        if database.dialect.name == "postgresql":  # it ends who looks first; InnoDB, who has written less
+            other.execute(text("SET LOCAL deadlock_timeout = '1min'"))
+        made = pool.submit(client.send, "post_dag_run", "", "POST", "/dags/etl/dagRuns", {"dag_run_id": "crossed-0"})
+        sleep(0.3)
+        assert not made.done()
+        other.execute(select(Dag).where(Dag.dag_id == "etl").with_for_update())
+        other.rollback()
+        assert made.result().status == 201
+
+
 def test_a_dag_is_kept_when_a_task_begins_to_run_while_it_is_being_deleted(database, port):
     client = _warm(port)
     instances = update(TaskInstance).where(TaskInstance.dag_id == "cleared", TaskInstance.run_id == f.RUN_ID)

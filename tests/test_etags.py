@@ -6,19 +6,17 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import orjson
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 import factories as f
-from changes import CHANGES, USERNAME, Change, content, fill
+from changes import CHANGES, USERNAME, Change, content, filled
 from clients import API, SETTINGS, signed_in
-from databases import fresh
 from problems import assert_problem
 from windsock import operations, spec
 from windsock.app import create_app
@@ -185,20 +183,10 @@ def test_start_up_refuses_a_tag_that_means_nothing(path, method, change, words, 
 
 
 # ---------------------------------------------------------------- changes
-@contextmanager
-def _filled(kind: str, folder: Path) -> Iterator[Engine]:
-    """A filled database, past which the tests write."""
-    with fresh(kind, folder) as url:
-        engine = create_engine(url)
-        fill(engine)
-        yield engine
-        engine.dispose()
-
-
 @pytest.fixture(scope="module")
 def database(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A filled database of this module."""
-    with _filled(database_kind, tmp_path_factory.mktemp("etags")) as engine:
+    with filled(database_kind, tmp_path_factory.mktemp("etags")) as engine:
         yield engine
 
 
@@ -334,7 +322,7 @@ def _between(database: Engine, change: Change) -> Iterator[Callable[[], None]]:
         yield connection.commit
 
 
-#: How many sessions wait for a lock.
+#: How many sessions wait for a lock. InnoDB looks again only when nobody has asked for a tenth of a second.
 _WAITING = {
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
     "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
@@ -350,14 +338,14 @@ def _wait_for_the_lock(database: Engine, seconds: float = 30) -> None:
             with database.connect() as connection:
                 if connection.execute(text(waiting)).scalar_one():
                     return
-        sleep(0.02)
+        sleep(0.15)
     assert database.dialect.name == "sqlite", "nobody waits"
 
 
 @pytest.fixture(scope="module")
 def untouched(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Another one, for tests that want what those above delete."""
-    with _filled(database_kind, tmp_path_factory.mktemp("untouched")) as engine:
+    with filled(database_kind, tmp_path_factory.mktemp("untouched")) as engine:
         yield engine
 
 

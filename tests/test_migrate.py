@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session, selectinload
 
-from databases import KINDS, fresh
+from databases import KINDS, engine_of, fresh
 from windsock import migrate
 from windsock.models import AlembicVersion, LogTemplate, Permission, Pool, Role
 from windsock.revisions import RELEASES, Release
@@ -19,7 +19,7 @@ from windsock.revisions import RELEASES, Release
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An empty database."""
     with fresh(request.param, tmp_path) as url:
-        engine = create_engine(url)
+        engine = engine_of(url)
         yield engine
         engine.dispose()
 

@@ -33,7 +33,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, InvalidRequestError, StatementError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from databases import IN_UTC, KINDS, fresh
+from databases import KINDS, engine_of, fresh
 from windsock import columns
 from windsock.models import (
     Base,
@@ -63,7 +63,7 @@ RECENTLY, SOON = datetime(2026, 1, 1, tzinfo=timezone.utc), datetime(2030, 1, 1,
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Engine]]:
     """A database with all tables, made from the models."""
     with fresh(request.param, tmp_path_factory.mktemp("models")) as url:
-        engine = create_engine(url, **IN_UTC.get(request.param, {}))
+        engine = engine_of(url)
         if request.param == "sqlite":
             event.listen(engine, "connect", lambda connection, _: connection.execute("pragma foreign_keys = on"))
         Base.metadata.create_all(engine)

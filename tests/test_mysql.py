@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 import factories as f
 from clients import API
-from databases import KINDS, fresh
+from databases import KINDS, engine_of, fresh
 from problems import assert_problem
 from windsock import migrate
 
@@ -62,7 +62,7 @@ def test_every_table_is_as_airflow_makes_it(tmp_path):
     keys = recorded["session"]["keys"]
     recorded["session"]["keys"] = {_RENAMED.get(name, name): what for name, what in keys.items()}
     with fresh("mysql", tmp_path) as url:
-        engine = create_engine(url)
+        engine = engine_of(url)
         migrate.init(engine)
         if not engine.dialect.is_mariadb:  # type: ignore[attr-defined]
             pytest.skip("MySQL spells some types otherwise")
@@ -82,6 +82,25 @@ def test_what_a_column_cannot_hold_is_refused_by_its_name(method, path, body, co
     add(f.dag(), f.serialized_dag())
     response = client.open(f"{API}/{path}", method=method, json=body)
     assert_problem(response, 400, f"column {column!r}")
+    assert client.get(f"{API}/dags").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "dags/horse 🐴", None),
+        ("DELETE", "dags/horse 🐴", None),
+        ("GET", "dags?dag_id_pattern=🐴", None),
+        ("GET", "eventLogs?dag_id=🐴", None),
+        ("GET", "datasets?uri_pattern=ř", None),
+        ("POST", "dags/~/dagRuns/list", {"dag_ids": ["etl", "horse 🐴"]}),
+        ("POST", "dags/etl/dagRuns", {"dag_run_id": "horse 🐴"}),
+    ],
+)
+def test_a_letter_that_a_column_cannot_have_is_refused(method, path, body, client, add, database_kind):
+    add(f.dag(), f.serialized_dag())
+    response = client.open(f"{API}/{path}", method=method, json=body)
+    assert_problem(response, 400, "character set")
     assert client.get(f"{API}/dags").status_code == 200
 
 

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Engine, inspect
 
 import factories as f
 from changes import CHANGES, USERNAME, content, fill
 from clients import API, SETTINGS, signed_in
-from databases import KINDS, fresh
+from databases import KINDS, engine_of, fresh
 from problems import assert_problem
 from walks import LISTS, ask, plural_of, walk
 from windsock import migrate, spec
@@ -51,7 +51,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module", params=OLDER, ids=lambda release: release.version)
 def older(request: pytest.FixtureRequest, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Older]:
     with fresh(kind, tmp_path_factory.mktemp("older")) as url:
-        engine = create_engine(url)
+        engine = engine_of(url)
         fill(engine)
         downgrade(engine, request.param)
         place = {("database", "sql_alchemy_conn"): url.render_as_string(hide_password=False)}

@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy import URL, Connection, Engine, create_engine, inspect, select, text, update
 
 from clients import API, PASSWORD_HASH, SETTINGS, credentials, signed_in
-from databases import KINDS, fresh
+from databases import KINDS, engine_of, fresh
 from problems import assert_problem
 from windsock import accounts, migrate, tokens, tokentext
 from windsock.app import create_app
@@ -349,7 +349,7 @@ def test_a_new_token_lets_those_that_have_expired_be_forgotten(make_user, issue,
 def engine_of_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A database as `windsock db init` makes it; `url` makes it good for a test."""
     with fresh(request.param, tmp_path_factory.mktemp("tokens")) as empty:
-        engine = create_engine(empty)
+        engine = engine_of(empty)
         migrate.init(engine)
         yield engine
         engine.dispose()

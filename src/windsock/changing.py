@@ -8,7 +8,7 @@ from sqlalchemy import Insert, Select, insert, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from windsock import access, db, outdated
+from windsock import access, db, locks, outdated
 from windsock.errors import AlreadyExists, BadRequest
 from windsock.jsontext import to_json
 from windsock.plans import Derived
@@ -27,7 +27,9 @@ def fetch(model: type[Row], **keys: Any) -> Row:
 
 def lock(statement: Select[Any], model: type[Row], **keys: Any) -> Row:
     """The first row of `select(model)...` as `fetch` gives it; a NotFound names `keys`."""
-    found = db.session().scalars(access.scope(statement, model).with_for_update(key_share=True)).first()
+    statement = access.scope(statement, model)
+    locks.by_primary_key(statement, model)
+    found = db.session().scalars(statement.with_for_update(key_share=True)).first()
     if found is None:
         raise missing(model, keys)
     return found

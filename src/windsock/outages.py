@@ -18,10 +18,15 @@ _REPLAYING = ("40001", "40P01", "25006")
 #: a host that is blocked or out of reach. Busy: no memory, a full disk, a lock, a deadlock, a read-only server, time.
 _GONE_MYSQL = (1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2055)
 _BUSY_MYSQL = (1021, 1037, 1038, 1041, 1205, 1206, 1213, 1290, 1836, 1969, 3024)
+#: A savepoint that is not there: a deadlock ends the transaction with its savepoints, and then none can be undone.
+_NO_SAVEPOINT = 1305
 #: PostgreSQL's word for a text that a column has no room for.
 _TOO_LONG = "22001"
-#: Out of range, no moment from 1970 to 2038, a letter that its character set lacks, too long, no JSON.
-_UNSTORABLE_MYSQL = (1264, 1292, 1366, 1406, 3140, 4025)
+#: Out of range, no moment from 1970 to 2038, a letter that its character set lacks, too long, no JSON or too deep.
+_UNSTORABLE_MYSQL = (1264, 1292, 1366, 1406, 3140, 3157, 4025)
+#: Texts that cannot be compared. It is a value of the request that lacks a place in the character set of a column if
+#: one of the texts is no column, and so `COERCIBLE`; of several (1271) nothing is said.
+_INCOMPARABLE_MYSQL = (1267, 1270, 1271)
 _COLUMN = re.compile(r"\b(\w+)[`']? (?:at row|failed for)")
 #: SQLite's own words; Python 3.10 knows no codes.
 _SQLITE = (
@@ -75,17 +80,20 @@ def unstorable(error: Exception) -> str | None:
     """
     if not number(error) and _state(error) == _TOO_LONG:
         return str(error.orig.diag.message_primary)  # type: ignore[attr-defined]
+    if number(error) in _INCOMPARABLE_MYSQL and ("COERCIBLE" in str(error) or number(error) == 1271):
+        return "a text has letters that the character set of its column lacks"
     if number(error) not in _UNSTORABLE_MYSQL:
         return None
     found = _COLUMN.search(str(error.orig))  # type: ignore[attr-defined]
     return f"it does not fit into the column {found[1]!r}" if found else "it does not fit"
 
 
-def number(error: Exception) -> int:
-    """MySQL's number of an error; 0 for other databases."""
+def number(error: BaseException) -> int:
+    """MySQL's number of an error, or of what made a savepoint fail, too; 0 for other databases."""
     original: Any = getattr(error, "orig", None)
     given = original.args[:1] if type(original).__module__.startswith("pymysql") else (0,)
-    return given[0] if given and isinstance(given[0], int) else 0
+    found = given[0] if given and isinstance(given[0], int) else 0
+    return number(error.__context__) if found == _NO_SAVEPOINT and error.__context__ else found
 
 
 def _is_sqlite(error: DBAPIError) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 
-from windsock import db
+from windsock import db, locks
 from windsock.errors import AlreadyExists
 from windsock.models import Base, Dag, DagImportError, DagRun, Log, TaskFail, TaskInstance
 
@@ -19,7 +19,9 @@ def delete_dag(dag: Dag) -> None:
     """Delete a locked DAG, its sub-DAGs and their history. Raises AlreadyExists while a task instance runs."""
     dag_ids = [dag.dag_id, *_subdags(dag)]
     # Runs before instances: the scheduler takes its locks in this order.
-    db.execute(select(DagRun.id).where(DagRun.dag_id.in_(dag_ids)).order_by(DagRun.id).with_for_update())
+    runs = select(DagRun.id).where(DagRun.dag_id.in_(dag_ids)).order_by(DagRun.id)
+    locks.by_primary_key(runs, DagRun)
+    db.execute(runs.with_for_update())
     _delete_instances(dag, dag_ids)
     for table in reversed(Base.metadata.sorted_tables):
         if "dag_id" in table.c and table is not Log.__table__:

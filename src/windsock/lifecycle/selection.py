@@ -48,7 +48,8 @@ def _statement(*conditions: Condition) -> Select[Any]:
     same_try = [getattr(past, name) == getattr(ti, name) for name in (*TASK_INSTANCE_KEY, "try_number")]
     statement = (
         select(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.state, ti.try_number, ti.job_id)
-        .add_columns(ti.start_date, ti.end_date, run.execution_date, exists().where(*same_try).label("recorded"))
+        .add_columns(ti.start_date, ti.end_date, run.execution_date, run.id.label("number_of_run"))
+        .add_columns(exists().where(*same_try).label("recorded"))
         .join(run, (run.dag_id == ti.dag_id) & (run.run_id == ti.run_id))
         .where(*conditions)
         .order_by(run.execution_date, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
@@ -58,10 +59,9 @@ def _statement(*conditions: Condition) -> Select[Any]:
 
 def runs(instances: Iterable[Instance]) -> list[DagRun]:
     """The runs of task instances, as entities of this transaction, locked until its end."""
-    keys = sorted({(found.dag_id, found.run_id) for found in instances})
     locked: list[DagRun] = []
-    for chunk in chunks(keys):
-        statement = select(DagRun).where(tuple_(DagRun.dag_id, DagRun.run_id).in_(chunk)).order_by(DagRun.id)
+    for chunk in chunks(sorted({found.number_of_run for found in instances})):
+        statement = select(DagRun).where(DagRun.id.in_(chunk)).order_by(DagRun.id)
         fresh = statement.with_for_update().execution_options(populate_existing=True)
         locked += db.session().scalars(fresh)
     return locked

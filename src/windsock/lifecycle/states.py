@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import and_, not_, or_, select
 
-from windsock import access, db
+from windsock import access, db, locks
 from windsock.changing import fetch
 from windsock.dagdoc import DagDoc
 from windsock.definitions import definition
@@ -118,8 +118,9 @@ def set_run_state(run: DagRun, state: str) -> None:
         return run_states.move(run, state)
     doc = clearing.definition_or_nothing(run.dag_id)
     for dag_id, inner in selection.subdags(doc).items():
-        below = select(DagRun).filter_by(dag_id=dag_id, execution_date=run.execution_date).with_for_update()
-        for one in db.session().scalars(access.scope(below, DagRun)):
+        below = access.scope(select(DagRun).filter_by(dag_id=dag_id, execution_date=run.execution_date), DagRun)
+        locks.by_primary_key(below, DagRun)
+        for one in db.session().scalars(below.with_for_update()):
             _end(one, inner, state)
     return _end(run, doc, state)
 
