@@ -42,6 +42,7 @@ class Writers:
         #: Key of a write -> its status, or None without an answer.
         self.outcomes: dict[str, int | None] = {}
         self.hurried: list[str] = []  # keys of refusals without Retry-After
+        self.cut: list[str] = []  # keys of writes without an answer on a connection that had brought one before
         self.failures: Counter[str] = Counter()
 
     def __enter__(self) -> Writers:
@@ -66,6 +67,7 @@ class Writers:
             key, status = f"{number}-{sent}", None
             if connection.sock and _is_readable(connection.sock):
                 connection.close()  # the server has ended it; any client with a pool looks before it writes
+            kept = connection.sock is not None
             try:
                 reply = ask(connection, "/datasets/events", "POST", {"dataset_uri": URI, "extra": {"key": key}})
                 status = reply.status
@@ -73,6 +75,7 @@ class Writers:
                     self.hurried.append(key)
             except (OSError, HTTPException) as error:
                 self.failures[type(error).__name__] += 1
+                self.cut += [key] if kept else []
                 connection.close()
             if not self._keep:
                 connection.close()

@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
+from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
 from granian import Granian
@@ -17,6 +18,7 @@ from granian.constants import Interfaces
 from windsock.waiting import threads
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
 
     from windsock.cli.serve import Listen
@@ -32,7 +34,29 @@ _CONNECTIONS = 8192
 #: Granian's own records go where all others go.
 _LOGGING = {"loggers": {"_granian": {"level": "INFO", "handlers": [], "propagate": True}}}
 
-_prepared: list[Flask] = []
+
+class Prepared:
+    """An application that workers inherit, and a flag that they share with the parent: that it has built another.
+
+    From then on every answer ends its connection. A kept one would otherwise be closed when its worker stops, perhaps
+    just as the client writes to it. WSGI leaves `Connection` to servers; granian does as an application says.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._app, self._replaced = app, mmap(-1, 1)
+
+    def replace(self) -> None:
+        """Say that there is another."""
+        self._replaced[0] = 1
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def last(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            return start_response(status, [*headers, ("Connection", "close")], *error)
+
+        return self._app(environ, last if self._replaced[0] else start_response)
+
+
+_prepared: list[Prepared] = []
 
 
 class Server(Granian):  # type: ignore[misc,valid-type]
@@ -55,16 +79,18 @@ class Server(Granian):  # type: ignore[misc,valid-type]
             log_dictconfig=_LOGGING,
         )
         self._build = build
-        _prepared[:] = [build()]
+        _prepared[:] = [Prepared(build())]
 
     def signal_handler_reload(self, *_: Any) -> None:
         """Replace the workers, one after the other, if the configuration as it is now can be used."""
+        (old,) = _prepared
         try:
-            _prepared[:] = [self._build()]
+            _prepared[:] = [Prepared(self._build())]
         except Exception as error:
             kept = "SIGHUP: the workers stay as they are, since the new configuration cannot be used"
             log.error("%s: %s: %s", kept, type(error).__name__, error)
         else:
+            old.replace()
             super().signal_handler_reload()
 
     def run(self) -> None:
@@ -81,7 +107,7 @@ def _settle() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def _load(_: str) -> Flask:
+def _load(_: str) -> WSGIApplication:
     """The application that the parent has built, or, where workers are not forked, one of this worker's own."""
     threads.install()
     return _prepared[0] if _prepared else import_module("windsock.wsgi").app
