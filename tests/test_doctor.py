@@ -93,47 +93,41 @@ def test_machines_read_the_same(form, doctor):
     assert result.exit_code == 0 and "Revision 5f2621c13b39 is known" in result.output
 
 
-@pytest.mark.parametrize(
-    ("settings", "area", "text", "fix"),
-    [
-        ({("windsock", "acces_log"): "False"}, "configuration", "[windsock] acces_log is an unknown", "access_log?"),
-        ({("api", "maximum_pagelimit"): "5"}, "configuration", "maximum_pagelimit", "[api] maximum_page_limit?"),
-        ({("windsock", "auth_backends"): "x"}, "configuration", "[windsock] auth_backends", "[api] auth_backends?"),
-        ({("core", "base_log_folder"): "/tmp"}, "configuration", "[core] base_log_folder is an old place",
-         "[logging] base_log_folder"),
-        ({("api", "auth_backends"): DENY_ALL}, "configuration", "lets nobody in", "basic_auth"),
-        ({("webserver", "secret_key"): "short"}, "configuration", "secret_key can be guessed", "openssl rand"),
-        ({("webserver", "secret_key"): ""}, "configuration", "secret_key is empty", "openssl rand"),
-        ({("windsock", "login_rate_limit"): ""}, "configuration", "without limit", "login_rate_limit"),
-        ({("windsock", "anonymous_role"): "Admin"}, "configuration", "lets everybody change", "only reads"),
-        ({("webserver", "expose_stacktrace"): "True"}, "configuration", "expose_stacktrace", "False"),
-        ({("logging", "base_log_folder"): "/nowhere"}, "files", "/nowhere does not exist", "[logging] base_log_folder"),
-    ],
-)  # fmt: skip
-def test_what_can_be_lived_with_is_a_warning_and_the_status_is_1(settings, area, text, fix, doctor):
-    result = doctor(settings, "--output", "json")
-    found = findings(result, "warning")
-    assert any(one[0] == area and text in one[1] and fix in one[2] for one in found), result.output
-    assert result.exit_code == 1
+#: Settings, and what is found in them: where, what, and the way out of it.
+WARNINGS: list[tuple[Any, ...]] = [
+    ({("windsock", "acces_log"): "False"}, "configuration", "[windsock] acces_log is an unknown", "access_log?"),
+    ({("api", "maximum_pagelimit"): "5"}, "configuration", "maximum_pagelimit", "[api] maximum_page_limit?"),
+    ({("windsock", "auth_backends"): "x"}, "configuration", "[windsock] auth_backends", "[api] auth_backends?"),
+    ({("core", "base_log_folder"): "/tmp"}, "configuration", "[core] base_log_folder is an old place",
+     "[logging] base_log_folder"),
+    ({("api", "auth_backends"): DENY_ALL}, "configuration", "lets nobody in", "basic_auth"),
+    ({("webserver", "secret_key"): "short"}, "configuration", "secret_key can be guessed", "openssl rand"),
+    ({("webserver", "secret_key"): ""}, "configuration", "secret_key is empty", "openssl rand"),
+    ({("windsock", "login_rate_limit"): ""}, "configuration", "without limit", "login_rate_limit"),
+    ({("windsock", "anonymous_role"): "Admin"}, "configuration", "lets everybody change", "only reads"),
+    ({("webserver", "expose_stacktrace"): "True"}, "configuration", "expose_stacktrace", "False"),
+    ({("logging", "base_log_folder"): "/nowhere"}, "files", "/nowhere does not exist", "[logging] base_log_folder"),
+]  # fmt: skip
+ERRORS: list[tuple[Any, ...]] = [
+    ({("api", "maximum_page_limit"): "many"}, "configuration", "maximum_page_limit must be an integer", "Change"),
+    ({("api", "auth_backends"): "no.such"}, "configuration", "'no.such' is not a back end", "Change"),
+    ({("webserver", "secret_key"): "temporary_key"}, "configuration", "publicly known", "Change"),
+    ({("windsock", "log_format"): "loud"}, "configuration", "must be text or json", "Change"),
+    ({("core", "fernet_key"): Fernet.generate_key().decode()}, "keys", "0 of ", "[core] fernet_key"),
+    ({("database", "sql_alchemy_conn"): "sqlite:////nowhere/a.db"}, "database", "does not exist", "db init"),
+    ({("windsock", "anonymous_role"): "Nobody"}, "permissions", "no role 'Nobody'", "Viewer"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("settings", "area", "text", "fix"),
-    [
-        ({("api", "maximum_page_limit"): "many"}, "configuration", "maximum_page_limit must be an integer", "Change"),
-        ({("api", "auth_backends"): "no.such"}, "configuration", "'no.such' is not a back end", "Change"),
-        ({("webserver", "secret_key"): "temporary_key"}, "configuration", "publicly known", "Change"),
-        ({("windsock", "log_format"): "loud"}, "configuration", "must be text or json", "Change"),
-        ({("core", "fernet_key"): Fernet.generate_key().decode()}, "keys", "0 of ", "[core] fernet_key"),
-        ({("database", "sql_alchemy_conn"): "sqlite:////nowhere/a.db"}, "database", "does not exist", "db init"),
-        ({("windsock", "anonymous_role"): "Nobody"}, "permissions", "no role 'Nobody'", "Viewer"),
-    ],
-)  # fmt: skip
-def test_what_keeps_something_from_working_is_an_error_and_the_status_is_2(settings, area, text, fix, doctor):
+    ("level", "status", "settings", "area", "text", "fix"),
+    [*(("warning", 1, *one) for one in WARNINGS), *(("error", 2, *one) for one in ERRORS)],
+)
+def test_what_can_be_lived_with_is_a_warning_and_what_cannot_an_error(level, status, settings, area, text, fix, doctor):
     result = doctor(settings, "--output", "json")
-    found = findings(result, "error")
+    found = findings(result, level)
     assert any(one[0] == area and text in one[1] and fix in one[2] for one in found), result.output
-    assert result.exit_code == 2
+    assert result.exit_code == status
 
 
 @pytest.mark.parametrize("variable", ["AIRFLOW_API_AUTH_BACKENDS", "AIRFLOW__API_AUTH_BACKENDS"])
