@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from windsock.config import HIDDEN, SETTINGS, Config, ConfigError
+from windsock.config import HIDDEN, Config, ConfigError
+from windsock.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 CONN = ("database", "sql_alchemy_conn")
@@ -259,6 +260,11 @@ def test_booleans_are_read_as_airflow_reads_them(text, value):
         ("api", "maximum_page_limit", "many", "must be an integer, not 'many'"),
         ("api", "maximum_page_limit", "0", "must be at least 1, not '0'"),
         ("windsock", "created_status", "204", "must be 200 or 201, not '204'"),
+        ("windsock", "statement_timeout", "-1", "must be at least 0, not '-1'"),
+        ("windsock", "wait_heartbeat_sec", "0", "must be more than 0, not '0'"),
+        ("windsock", "log_format", "loud", "must be text or json, not 'loud'"),
+        ("logging", "logging_level", "loud", "must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not 'loud'"),
+        ("webserver", "session_backend", "redis", "must be database or securecookie, not 'redis'"),
         ("webserver", "secret_key", "temporary_key", "publicly known"),
     ],
 )
@@ -266,6 +272,11 @@ def test_the_check_names_a_setting_that_cannot_be_used(section, key, value, word
     with pytest.raises(ConfigError, match=re.escape(f"[{section}] {key}")) as caught:
         Config({(section, key): value}).check()
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["info", "INFO", " Info # not more"])
+def test_a_choice_is_read_in_any_case_and_without_a_remark(text):
+    assert Config({("logging", "logging_level"): text}).get_choice("logging", "logging_level") == "INFO"
 
 
 def test_lists_are_separated_by_commas_or_spaces():

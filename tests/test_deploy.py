@@ -12,7 +12,7 @@ import yaml
 
 from windsock import spec
 from windsock.cli import main
-from windsock.config import SETTINGS
+from windsock.settings import SETTINGS
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 FILES = sorted(path for path in DEPLOY.iterdir() if path.is_file())

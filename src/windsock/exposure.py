@@ -11,8 +11,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from windsock.config import HIDDEN, Config, is_sensitive_option
+from windsock.config import HIDDEN, Config
 from windsock.crypto import MASK, Masker
+from windsock.settings import is_sensitive_option
 
 _REFERENCE = Path(__file__).with_name("airflow_options.cfg")
 #: In the name of an option, or of a section, that Airflow does not know.

@@ -15,7 +15,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, cast
 
-from windsock.config import Config, ConfigError
+from windsock.config import Config
 from windsock.jsontext import to_json
 from windsock.observing import Answered
 from windsock.request_ids import RequestIds
@@ -23,7 +23,6 @@ from windsock.request_ids import RequestIds
 access = logging.getLogger("windsock.access")
 
 FORMAT, LEVEL, ACCESS = ("windsock", "log_format"), ("logging", "logging_level"), ("windsock", "access_log")
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 #: Everything that some terminal, or some reader of logs, takes for the end of a line or for a command.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -33,17 +32,12 @@ _handler.addFilter(RequestIds())
 
 def setup(config: Config) -> None:
     """Log as the configuration says, to the standard error stream. Raises ConfigError for an unknown word in it."""
-    formatter, level = _formatter(config), _level(config)
+    formatter, level = _formatter(config), config.get_choice(*LEVEL)
     if not logging.root.handlers:
         logging.root.addHandler(_handler)
     if _handler in logging.root.handlers:
         _handler.setFormatter(formatter)
         logging.getLogger("windsock").setLevel(level)
-
-
-def check(config: Config) -> None:
-    """Raise ConfigError for an unknown word."""
-    _formatter(config), _level(config)
 
 
 def observer(config: Config) -> Callable[[Answered], None] | None:
@@ -82,17 +76,7 @@ def _sentence(told: Answered) -> str:
 
 
 def _formatter(config: Config) -> logging.Formatter:
-    word = config.get(*FORMAT).strip().lower()
-    if word not in ("text", "json"):
-        raise ConfigError(f"[windsock] log_format must be text or json, not {word!r}")
-    return Json() if word == "json" else OneLine(_TEXT)
-
-
-def _level(config: Config) -> str:
-    word = config.get(*LEVEL).strip().upper()
-    if word not in _LEVELS:
-        raise ConfigError(f"[logging] logging_level must be one of {', '.join(_LEVELS)}, not {word!r}")
-    return word
+    return Json() if config.get_choice(*FORMAT) == "json" else OneLine(_TEXT)
 
 
 class OneLine(logging.Formatter):

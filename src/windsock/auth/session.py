@@ -40,7 +40,7 @@ def authenticate(request: Request) -> Caller | None:
     if not context.config.get("webserver", "secret_key"):  # anybody could sign with it
         _complain()
         return None
-    database = context.config.get("webserver", "session_backend") == "database"
+    database = context.config.get_choice("webserver", "session_backend") == "database"
     user_id = sessions.user_id(_from_database(cookie) if database else _from_cookie(cookie))
     return None if user_id is None else find_caller(_NUMBERED, user_id=user_id)
 

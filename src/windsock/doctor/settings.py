@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
 
-from windsock import auth, limits, logs
-from windsock.config import SETTINGS, Config, ConfigError
+from windsock import auth, limits
+from windsock.config import Config, ConfigError
 from windsock.crypto import Vault
 from windsock.doctor import Finding, Patient, error, ok, warning
 from windsock.exposure import reference
+from windsock.settings import SETTINGS
 
 #: How alike two names have to be for one to be taken for the other, from 0 to 1.
 _ALIKE = 0.8
@@ -43,7 +44,7 @@ def check(patient: Patient) -> Iterator[Finding]:
 def _unusable(config: Config) -> Iterator[Finding]:
     """One finding for each reason for which the server would not start."""
     reasons: dict[str, None] = {}
-    for look in (Config.check, auth.load, limits.load, Vault.from_config, logs.check):
+    for look in (Config.check, auth.load, limits.load, Vault.from_config):
         try:
             look(config)
         except ConfigError as wrong:
