@@ -7,20 +7,17 @@ The `airflow.cfg` names a database that `windsock demo load` has filled. One lin
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
-from pathlib import Path
 from urllib.parse import quote
 
 import airflow
+from airflow import Server
+from loaded import given, rss, served
 from sqlalchemy import create_engine, select
 
-from windsock.config import Config
 from windsock.models import DagRun
 
 CONNECTIONS = 4
@@ -45,31 +42,25 @@ def targets(url: str) -> list[str]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--user", default="all")
-    parser.add_argument("--password", required=True)
-    parser.add_argument("--requests", type=int, default=200_000)
-    options = parser.parse_args()
-    found = itertools.cycle(targets(Config.load(options.config).database_url))
-    basic = airflow.basic_header(options.user, options.password)
-    command = [str(Path(sys.executable).with_name("windsock")), "serve", "--port", "{port}", "--workers", "1"]
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = airflow.clean_environment() | {"AIRFLOW_HOME": scratch, "AIRFLOW_CONFIG": str(options.config)}
-        with airflow.serve("windsock", command, environment, basic) as server:
-            connections = [HTTPConnection("127.0.0.1", server.port, timeout=120) for _ in range(CONNECTIONS)]
-            worker = max(airflow._tree(server.process.pid), key=airflow._cpu)
-            print("| requests | RSS of the worker, MB | requests a second |\n|---:|---:|---:|")
-            print(f"| 1 | {airflow._kilobytes(worker, 'status', 'VmRSS:') / 1024:.1f} | |")
-            share = options.requests // 10 // CONNECTIONS
-            for tenth in range(1, 11):
-                begun = time.perf_counter()
-                with ThreadPoolExecutor(CONNECTIONS) as pool:
-                    list(pool.map(lambda one: ask(one, [next(found) for _ in range(share)], basic), connections))
-                speed = share * CONNECTIONS / (time.perf_counter() - begun)
-                worker = max(airflow._tree(server.process.pid), key=airflow._cpu)
-                rss = airflow._kilobytes(worker, "status", "VmRSS:") / 1024
-                print(f"| {tenth * share * CONNECTIONS:,} | {rss:.1f} | {speed:.0f} |", flush=True)
+    options = given(__doc__, "--requests", 200_000)
+    found = itertools.cycle(targets(options.database))
+    share = options.number // 10 // CONNECTIONS
+    with served(options) as server:
+        connections = [HTTPConnection("127.0.0.1", server.port, timeout=120) for _ in range(CONNECTIONS)]
+        print("| requests | RSS of the worker, MB | requests a second |\n|---:|---:|---:|")
+        print(f"| 1 | {rss(worker(server)):.1f} | |")
+        for tenth in range(1, 11):
+            begun = time.perf_counter()
+            with ThreadPoolExecutor(CONNECTIONS) as pool:
+                asked = [[next(found) for _ in range(share)] for _ in connections]
+                list(pool.map(ask, connections, asked, [options.headers] * CONNECTIONS))
+            speed = share * CONNECTIONS / (time.perf_counter() - begun)
+            print(f"| {tenth * share * CONNECTIONS:,} | {rss(worker(server)):.1f} | {speed:.0f} |", flush=True)
+
+
+def worker(server: Server) -> int:
+    """The process that has used most CPU time."""
+    return max(airflow._tree(server.process.pid), key=airflow._cpu)
 
 
 def ask(connection: HTTPConnection, paths: list[str], headers: dict[str, str]) -> None:

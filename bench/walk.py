@@ -8,24 +8,20 @@ from it meanwhile: a copy is best. `[api] maximum_page_limit` has to be at least
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import airflow
 from airflow import Server
+from loaded import given, rss, served
 from sqlalchemy import Connection, create_engine, delete, func, insert, select
 
-from windsock.config import Config
 from windsock.models import TaskInstance as Ti
 
 KEY = (Ti.dag_id, Ti.task_id, Ti.run_id, Ti.map_index)
@@ -66,26 +62,16 @@ class Writer(threading.Thread):
 
 def main() -> None:
     """Print the figures; the status is 1 when a row was missed or came twice."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--user", default="all")
-    parser.add_argument("--password", required=True)
-    parser.add_argument("--limit", type=int, default=1000)
-    options = parser.parse_args()
-    url = Config.load(options.config).database_url
-    writer = Writer(url)
-    with create_engine(url).connect() as connection:
+    options = given(__doc__, "--limit", 1000)
+    writer = Writer(options.database)
+    with create_engine(options.database).connect() as connection:
         rows = connection.execution_options(stream_results=True, max_row_buffer=10_000).execute(select(*KEY))
         before = {hash(tuple(row)) for row in rows}
-    basic = airflow.basic_header(options.user, options.password) | {"Prefer": "count=none"}
-    command = [str(Path(sys.executable).with_name("windsock")), "serve", "--port", "{port}", "--workers", "1"]
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = airflow.clean_environment() | {"AIRFLOW_HOME": scratch, "AIRFLOW_CONFIG": str(options.config)}
-        with airflow.serve("windsock", command, environment, basic) as server:
-            writer.start()
-            seen, twice = walk(server, basic, options.limit)
-            writer.ended.set()
-            writer.join()
+    with served(options) as server:
+        writer.start()
+        seen, twice = walk(server, options.headers | {"Prefer": "count=none"}, options.number)
+        writer.ended.set()
+        writer.join()
     missed = before - writer.deleted - seen
     with writer.engine.connect() as connection:
         left = connection.execute(select(func.count()).select_from(Ti)).scalar_one()
@@ -109,9 +95,9 @@ def walk(server: Server, headers: dict[str, str], limit: int) -> tuple[set[int],
         seen.update(keys)
         number += 1
         if number % 300 == 1:
-            rss = sum(airflow._kilobytes(pid, "status", "VmRSS:") for pid in airflow._tree(server.process.pid)) / 1024
+            memory = sum(map(rss, airflow._tree(server.process.pid)))
             each = (time.perf_counter() - spent) * 1000 / (1 if number == 1 else 300)
-            print(f"| {len(seen):,} | {each:.0f} | {rss:.0f} |", flush=True)
+            print(f"| {len(seen):,} | {each:.0f} | {memory:.0f} |", flush=True)
             spent = time.perf_counter()
     print(f"\n{number:,} pages of {limit:,} in {time.perf_counter() - begun:.0f} s")
     return seen, twice
