@@ -24,6 +24,7 @@ from windsock.config import Config
 from windsock.context import KEY
 from windsock.db import Database
 from windsock.models import User
+from windsock.models.token import token_table
 
 Add = Callable[..., Any]
 AsUser = Callable[..., FlaskClient]
@@ -60,6 +61,8 @@ def engine(database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             event.listen(engine, "connect", _leave_transactions_to_us)
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         migrate.init(engine)
+        if database_kind == "mysql":
+            token_table.create(engine)  # a test that made it would commit, and could not be undone
         yield engine
         engine.dispose()
 

@@ -37,6 +37,7 @@ class Mysqld:
         self._is_mariadb = "MariaDB" in version
         self.home, self.port = Path(tempfile.mkdtemp(prefix="windsock-mysqld-")), free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._environment = os.environ | {"TMPDIR": str(self.home)}  # a server removes what others have in theirs
         self._user = []
         if os.getuid() == 0:
             shutil.chown(self.home, _account())
@@ -56,7 +57,7 @@ class Mysqld:
         else:
             making = [self._program, "--no-defaults", "--initialize-insecure"]
         making += [f"--datadir={self.home}/data", *self._user]
-        made = subprocess.run(making, capture_output=True, text=True, check=False)
+        made = subprocess.run(making, env=self._environment, capture_output=True, text=True, check=False)
         if made.returncode:
             raise RuntimeError(made.stdout + made.stderr)
 
@@ -68,7 +69,7 @@ class Mysqld:
             *([] if self._is_mariadb else ["--mysqlx=OFF"]), *self._user,
         ]  # fmt: skip
         with (self.home / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home, env=self._environment)
         deadline = time.monotonic() + 60
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:

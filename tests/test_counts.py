@@ -114,8 +114,9 @@ def test_a_total_is_exact_or_one_more_than_the_page_shows(way, total, client, va
 
 def test_an_estimate_is_near_after_the_statistics_were_brought_up_to_date(client, session, add, engine):
     add(*(f.log(event="many" if n % 10 else "few") for n in range(400)))
-    session.execute(text("ANALYZE log"))
-    session.commit()
+    if engine.dialect.name != "mysql":  # there is no estimate to make better
+        session.execute(text("ANALYZE log"))
+        session.commit()
     for query, exact in (("", 400), ("event=few", 40), ("event=many", 360)):
         found = client.get(f"{API}/eventLogs?limit=5&{query}", headers=prefer("count=estimated")).get_json()
         assert exact * 0.7 <= found["total_entries"] <= exact * 1.3

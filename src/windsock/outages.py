@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, TimeoutError
 
 # SQLSTATEs are those of PostgreSQL's documentation, appendix A; PgBouncer gives 08P01 to all of its own.
 _GONE = ("08", "57P", "53300")
@@ -86,6 +86,11 @@ def unstorable(error: Exception) -> str | None:
         return None
     found = _COLUMN.search(str(error.orig))  # type: ignore[attr-defined]
     return f"it does not fit into the column {found[1]!r}" if found else "it does not fit"
+
+
+def unreadable(error: DBAPIError) -> bool:
+    """Whether a table is not there or may not be read; SQLite and MySQL (1142) call that an operational error."""
+    return isinstance(error, ProgrammingError) or number(error) == 1142 or "no such table" in str(error.orig)
 
 
 def number(error: BaseException) -> int:

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from flask import Request
 from sqlalchemy import String, bindparam, select
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
-from windsock import tokentext
+from windsock import outages, tokentext
 from windsock.callers import Caller, find_caller
 from windsock.config import Config
 from windsock.context import context
@@ -48,8 +48,7 @@ def _owner(token_id: str) -> Caller | None:
     try:
         return find_caller(_OWNER, token_id=token_id)
     except DBAPIError as error:
-        # A missing table, or none that may be read; SQLite has no class of errors of its own for it.
-        if not isinstance(error, ProgrammingError) and "no such table" not in str(error.orig):
+        if not outages.unreadable(error):
             raise
         log.warning("A token is refused, because the database refuses to look it up: %s", error.orig)
         return None
