@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from flask import Request, g, request
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, Text, bindparam, literal, or_, select, true
+from sqlalchemy import BindParameter, ColumnElement, Text, and_, bindparam, literal, or_, select, true
 
 from windsock import db
 from windsock.accepting import preferred
@@ -18,7 +18,7 @@ from windsock.context import caller as current_caller
 from windsock.context import context
 from windsock.context import operation as current_operation
 from windsock.errors import PermissionDenied, Unauthenticated
-from windsock.grants import PER_DAG, Granted, among, dag_action, each, granted, readable, resources
+from windsock.grants import PER_DAG, Granted, TextArray, among, dag_action, each, granted, readable, resources
 from windsock.spec import Operation
 from windsock.spec import Permission as Right
 
@@ -145,7 +145,7 @@ def narrow(statement: Any, model: type[Any], reach: Reach, counting: bool = Fals
         return statement
     column: Any = model.dag_id
     if counting or column.nullable:
-        within = among(column, _IDS, _ID_LIST) if counting else _within(column)
+        within = among(column, _IDS, _ARRAY) if counting else _within(column)
         return statement.where(or_(column.is_(None), within) if column.nullable else within)
     return statement.where(_within(column) if reach is Reach.FEW else _within(column).is_(True))
 
@@ -161,9 +161,14 @@ def touches(column: Any) -> ColumnElement[bool]:
     return true() if touches_all() else _within(column)
 
 
+def beyond(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether `column` is the id of a DAG that the caller, who may not touch all, may not touch."""
+    return and_(column.is_not(None), among(column, _IDS, _ARRAY).is_not(True))
+
+
 @lru_cache(64)
 def _within(column: Any) -> ColumnElement[bool]:
-    return column.in_(select(each(_IDS)))
+    return column.in_(select(each(_IDS, _ARRAY)))
 
 
 def _granted() -> Granted:
@@ -175,7 +180,7 @@ def _granted() -> Granted:
 
 #: The ids of those DAGs, which the request has when a statement with them is sent.
 _IDS: BindParameter[Any] = bindparam("granted", type_=Text(), callable_=lambda: _granted().ids)
-_ID_LIST: BindParameter[Any] = bindparam("granted_list", type_=ARRAY(Text()), callable_=lambda: _granted().list)
+_ARRAY: BindParameter[Any] = bindparam("granted_array", type_=TextArray(), callable_=lambda: _granted().array)
 
 
 def holds(column: Any, right: Right) -> ColumnElement[bool]:

@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, Executable, Select, func, literal_column, 
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ClauseElement
 
-from windsock import db
+from windsock import complements, db
 from windsock.context import context
 from windsock.filters import Rows
 
 WAYS = ("exact", "estimated", "none")
-#: Where there is no planner to ask (SQLite), an estimate counts up to so many rows.
+#: Where there is no planner to ask (SQLite), an estimate counts up to so many rows. So few are counted one by one.
 BOUND = 10_000
 _COUNT = re.compile(r'(?:^|,)\s*count\s*=\s*"?(\w+)"?\s*(?=[;,]|$)', re.IGNORECASE)
 
@@ -41,9 +41,24 @@ def _applied(preferred: str) -> Any:
     return header
 
 
-def exact(of: Rows, values: dict[str, Any]) -> int:
-    """The number of rows; `values` are those of the filters."""
-    return int(db.rows(_all, of, values=values)[0][0])
+def exact(of: Rows, values: dict[str, Any], expected: int | None = None) -> int:
+    """The number of rows; `values` are those of the filters, `expected` is an estimate if there is one already."""
+    make = complements.difference if guessed(of) and _nearly_all(of, values, expected) else _all
+    return int(db.rows(make, of, values=values)[0][0])
+
+
+def guessed(of: Rows) -> bool:
+    """Whether there may be so many rows that it pays to ask PostgreSQL first how many it expects."""
+    return of.plan.schema.large and context.database.reading.dialect.name == "postgresql"
+
+
+def _nearly_all(of: Rows, values: dict[str, Any], expected: int | None) -> bool:
+    """Whether most of many rows are wanted, as far as the planner knows."""
+    around = complements.around(of)
+    if around is None:
+        return False
+    expected = estimated(of, values) if expected is None else expected
+    return expected > BOUND and expected > estimated(around, values) / 2
 
 
 def up_to(bound: int, of: Rows, values: dict[str, Any]) -> int:

@@ -67,7 +67,7 @@ def _total(part: Slice, rows: int, way: str, count: Callable[[], int]) -> int:
 
 def _count(of: Rows, values: dict[str, Any], way: str, expected: int | None) -> int:
     if way == "exact":
-        return counts.exact(of, values)
+        return counts.exact(of, values, expected)
     return counts.estimated(of, values) if expected is None else expected
 
 

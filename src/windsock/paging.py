@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from windsock import counts, db
-from windsock.context import context
 from windsock.cursors import Position
 from windsock.filters import Rows, Sorting
 from windsock.ordering import WHOLE, Key, Stretch, after, bounds, grouped, parted
@@ -34,12 +33,7 @@ class Slice(NamedTuple):
 
 def expected(of: Rows, values: dict[str, Any]) -> int | None:
     """How many rows of a large table PostgreSQL expects behind the filters of a query; None for anything else."""
-    return counts.estimated(of, values) if of.asked and _guessed(of) else None
-
-
-def _guessed(of: Rows) -> bool:
-    """Whether there may be so many rows that a wrong guess of the planner costs seconds."""
-    return of.plan.schema.large and context.database.reading.dialect.name == "postgresql"
+    return counts.estimated(of, values) if of.asked and counts.guessed(of) else None
 
 
 def few(of: Rows, expected: int | None) -> bool:
@@ -67,7 +61,7 @@ def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any
     for stretch, limits in _stretches(of, by, part, values):
         given = {**values, **limits, "page_rows": part.limit + 1 - len(found)}
         own = by
-        if stretch.even and _guessed(of):
+        if stretch.even and counts.guessed(of):
             even = of._replace(conditions=(*of.conditions, stretch.condition))
             own = sorting(by.keys, by.member, part, counts.estimated(even, given) < _FEW)
         found += db.rows(Rows.page, of, own, stretch, values=given)

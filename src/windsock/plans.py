@@ -99,6 +99,15 @@ class Plan:
         nested = field.inner.schema  # type: ignore[attr-defined]
         return getattr(self.model, field.attribute or name), plan_of(nested).columns[0]
 
+    def always_related(self, name: str) -> bool:
+        """Whether a member is a value that a related row always has, and every row has a related one."""
+        related, _, own = self._path(name).rpartition(".")
+        if not related.isidentifier():
+            return False
+        there = getattr(self.model, related).property
+        local = all(column.foreign_keys and not column.nullable for column in there.local_columns)
+        return local and not there.mapper.columns[own].nullable
+
     def join(self, statement: Select[Any], names: Iterable[str] = ()) -> Select[Any]:
         """Add the to-one joins that the plan's columns and the columns behind these members need."""
         return self._from(statement, self._used | self._needed(map(self._path, names)))
