@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Executable, Row, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from windsock import outages, timeouts
+from windsock import outages, packets, timeouts
 from windsock.columns import parse_json
 from windsock.config import Config
 from windsock.older import adapt
@@ -85,6 +85,8 @@ def writing_engine(config: Config) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_for_writing)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    elif engine.dialect.name == "mysql":
+        packets.limit(engine)
     return _limited(_settled(engine), config)
 
 
