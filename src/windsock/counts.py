@@ -14,8 +14,9 @@ from sqlalchemy.sql.elements import ClauseElement
 from windsock import complements, db
 from windsock.context import context
 from windsock.filters import Rows
+from windsock.settings import BY_NAME
 
-WAYS = ("exact", "estimated", "none")
+WAYS = BY_NAME["windsock", "count"].choices
 #: Where there is no planner to ask (SQLite), an estimate counts up to so many rows. So few are counted one by one.
 BOUND = 10_000
 _COUNT = re.compile(r'(?:^|,)\s*count\s*=\s*"?(\w+)"?\s*(?=[;,]|$)', re.IGNORECASE)
@@ -27,7 +28,7 @@ def way() -> str:
     found = _COUNT.search(asked) if asked else None
     preferred = found[1].lower() if found else ""
     if preferred not in WAYS:
-        return context.config.get("windsock", "count").partition("#")[0].strip().lower()
+        return context.config.get_choice("windsock", "count")
     after_this_request(_applied(preferred))
     return preferred
 
@@ -61,15 +62,10 @@ def _nearly_all(of: Rows, values: dict[str, Any], expected: int | None) -> bool:
     return expected > BOUND and expected > estimated(around, values) / 2
 
 
-def up_to(bound: int, of: Rows, values: dict[str, Any]) -> int:
-    """The number of rows, or `bound` if there are more."""
-    return int(db.rows(_some, of, bound, values=values)[0][0])
-
-
 def estimated(of: Rows, values: dict[str, Any]) -> int:
     """What the planner of PostgreSQL expects; SQLite, which has no such thing, counts up to BOUND."""
     if context.database.reading.dialect.name != "postgresql":
-        return up_to(BOUND, of, values)
+        return int(db.rows(_some, of, BOUND, values=values)[0][0])
     found = db.execute(_Explained(_ones(of)), values).scalar_one()
     plan = orjson.loads(found) if isinstance(found, str) else found
     return int(plan[0]["Plan"]["Plan Rows"])
