@@ -192,7 +192,10 @@ def _summary(found: list[Any], options: argparse.Namespace) -> None:
 def _save(file: Path, found: list[Any]) -> None:
     rows = [
         {"list": operation.id, "caller": caller, "page": case.name, "open": case.open}
-        | {way: {"ms": statistics.median(one.wall), "cpu": one.cpu} for way, one in zip(WAYS, timed, strict=True)}
+        | {
+            way: {"ms": statistics.median(one.wall), "p95": one.p95, "times": len(one.wall), "cpu": one.cpu}
+            for way, one in zip(WAYS, timed, strict=True)
+        }
         for operation, caller, case, timed in found
     ]
     file.write_text(json.dumps(rows, indent=1) + "\n")

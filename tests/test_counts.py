@@ -12,7 +12,7 @@ import factories as f
 from clients import API, SETTINGS, signed_in
 from problems import assert_problem
 from walks import LISTS, ask, next_link, plural_of, url_of
-from windsock import counts
+from windsock import counts, paging
 from windsock.config import Config, ConfigError
 from windsock.grants import FEW
 from worlds import world
@@ -119,6 +119,7 @@ def few_left_out(session: Any, add: Any, monkeypatch: Any) -> None:
         session.execute(text(f"ANALYZE {table}"))
     session.commit()
     monkeypatch.setattr(counts, "BOUND", 0)
+    monkeypatch.setattr(paging, "_FEW", 0)
 
 
 @pytest.mark.parametrize(

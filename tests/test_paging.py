@@ -63,6 +63,25 @@ def test_the_pages_of_what_a_filter_leaves_are_parts_of_it_in_every_order(name, 
             parts(client, operation, url_of(operation, made), plural_of(operation), **query)
 
 
+def test_an_offset_far_into_a_list_skips_as_many_rows_as_it_says(client, add, statements, engine, monkeypatch):
+    """Skipping goes by an index that has some of the keys, where that tells enough."""
+    monkeypatch.setattr(paging, "_DEEP", 3)
+    add(f.dag(), run := f.dag_run())
+    add(*(tasks := [f.task_instance(task_id=f"task {n}") for n in range(5)]))
+    rows = [(number, key) for number, keys in enumerate((1, 5, 2, 3, 1)) for key in range(keys)]
+    add(*(f.xcom(run, tasks[number], f"key {key}") for number, key in rows))
+    url = f"{API}/dags/~/dagRuns/~/taskInstances/~/xcomEntries"
+    whole = client.get(f"{url}?limit=100").get_json()["xcom_entries"]
+    assert [(int(row["task_id"][5:]), int(row["key"][4:])) for row in whole] == rows
+    with statements() as seen:
+        for offset in range(14):
+            page = client.get(f"{url}?limit=2&offset={offset}").get_json()
+            assert page["xcom_entries"] == whole[offset : offset + 2], offset
+    if engine.dialect.name == "postgresql":
+        assert sum("GROUP BY" in s for s in seen) == 11
+        assert sum(" >= (" in s and "LIMIT" in s for s in seen) == 9
+
+
 @pytest.mark.parametrize("order", ["pool", "-pool", "state", "-state"])
 def test_rows_with_the_same_key_are_read_in_the_order_of_the_others(order, client, add, statements):
     """Sorting all rows of a group for each page would cost more, the more rows there are."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, or_, select
 
 from windsock import access
 from windsock.access import Reach
@@ -21,6 +21,9 @@ from windsock.spec import Filter
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq, ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
 }  # fmt: skip
+#: How many rows a statement has, and how many come before them.
+_ROWS = bindparam("page_rows", type_=BigInteger())
+_START = bindparam("page_start", type_=BigInteger())
 #: The longest text that any column holds which a pattern may be for; SQLite fails at 50,000 bytes.
 _LONGEST_PATTERN = 3000
 
@@ -83,35 +86,49 @@ class Rows(NamedTuple):
         return bool(names - current().path_names) or ("dag_id" not in names and bool(names or self.conditions))
 
     def page(self, sorting: Sorting, stretch: Stretch | None) -> Select[Any]:
-        """The rows in an order, `:page_rows` of them from `:page_start` on, or those in a stretch of that order."""
+        """The rows in an order, or in a stretch of it: `:page_rows` of them, if need be from `:page_start` on."""
         even = stretch is not None and stretch.even
         plan, members = self.plan, self._members(sorting)
         found = access.narrow(self._statement(), plan.model, self.reach).order_by(*sorting.clauses(even))
-        found = found.limit(bindparam("page_rows", type_=BigInteger()))
-        if stretch is None:
-            found = found.offset(bindparam("page_start", type_=BigInteger()))
-        else:
+        found = found.limit(_ROWS)
+        if stretch is not None:
             found = found.where(stretch.condition)
-        if sorting.late:
-            found = plan.join_late(found, members).order_by(*sorting._replace(few=False).clauses(even))
-        else:
-            found = plan.join(found, members)
-        return plan.selected(found, [key.column for key in sorting.keys] if sorting.shown else ())
+        if stretch is None or stretch.early:
+            found = found.offset(_START)
+        shown = [key.column for key in sorting.keys] if sorting.shown else []
+        if not sorting.late:
+            return plan.selected(plan.join(found, members), shown)
+        found, keys = plan.join_late(found, members, func.count().over().label("all_rows") if sorting.counted else None)
+        shown += [keys.all_rows] if sorting.counted else []
+        return plan.selected(found, shown).order_by(*sorting._replace(few=False).clauses(even))
 
     def edge(self, sorting: Sorting, stretch: Stretch) -> Select[Any]:
         """The first key of the row that `:page_start` rows of a stretch come before."""
         first = sorting.keys[0]
         narrowed = access.narrow(self._statement().where(stretch.condition), self.plan.model, self.reach)
         found = self.plan.join_for(narrowed, self._members(sorting)).order_by(first.clause).limit(1)
-        found = found.offset(bindparam("page_start", type_=BigInteger()))
-        return found.with_only_columns(first.column, maintain_column_froms=True)
+        return found.offset(_START).with_only_columns(first.column, maintain_column_froms=True)
+
+    def landing(self, keys: tuple[Key, ...]) -> Select[Any]:
+        """Of `:page_rows` rows from `:page_start` on: the last ones that have these keys in common.
+
+        These keys, how many rows have them, and how many there are in all.
+        """
+        columns = [key.column for key in keys]
+        narrowed = access.narrow(self._statement(), self.plan.model, self.reach)
+        found = self.plan.join_for(narrowed, self._members()).order_by(*columns).limit(_ROWS).offset(_START)
+        rows = found.with_only_columns(*columns, maintain_column_froms=True).subquery()
+        number = func.count()
+        grouped = select(*rows.c, number, func.sum(number).over()).group_by(*rows.c)
+        return grouped.order_by(*(column.desc() for column in rows.c)).limit(1)
 
 
 class Sorting(NamedTuple):
     """How a page is sorted: by these keys, since `member` was asked for.
 
     `shown` asks for the values of the keys, too. `few` says that there are few rows: they are found first, then sorted.
-    `late` says that other tables are to be joined only when it is known which rows are on the page.
+    `late` says that other tables are to be joined only when it is known which rows are on the page. `counted` asks for
+    the number of all rows, at the end of each: where all are found before one is shown, that costs nothing.
     """
 
     keys: tuple[Key, ...]
@@ -119,6 +136,7 @@ class Sorting(NamedTuple):
     shown: bool
     few: bool
     late: bool
+    counted: bool = False
 
     def clauses(self, even: bool) -> list[ColumnElement[Any]]:
         """What stands in ORDER BY; where all rows have the same first key, without it."""

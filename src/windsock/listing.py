@@ -38,10 +38,14 @@ def page(schema: RowSchema, query: dict[str, Any], *conditions: ColumnElement[bo
     keys = _keys(plan, query, part)
     of = Rows(plan, conditions, asked, access.reach(schema.model))
     number = paging.expected(of, values)
-    rows = paging.rows(of, paging.sorting(keys, member, part, paging.few(of, number)), part, values)
-    total = _total(part, len(rows), way, lambda: _count(of, values, way, number))
+    exact = way == "exact" and part.start is None
+    by = paging.sorting(keys, member, part, paging.few(of, number, exact), exact)
+    rows = paging.rows(of, by, part, values)
+    total = _total(
+        part, len(rows), way, lambda: rows[0][-1] if by.counted and rows else _count(of, values, way, number)
+    )
     if len(rows) > part.limit:
-        last = rows[part.limit - 1][len(plan.columns) :]
+        last = rows[part.limit - 1][len(plan.columns) :][: len(keys)] if by.shown else []
         _announce_next(part, query, Position(list(last), part.passed + part.limit, {way: total}))
     return {schema.plural: plan.items(rows[: part.limit]), "total_entries": total}
 

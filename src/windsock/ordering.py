@@ -94,10 +94,14 @@ def _key(column: Any, descending: bool, high: bool) -> Key:
 
 
 class Stretch(NamedTuple):
-    """A range of an order. In an `even` one all rows have the same first key, so that the others give the order."""
+    """A range of an order. In an `even` one all rows have the same first key, so that the others give the order.
+
+    `early` says that it begins with rows that a page is to skip.
+    """
 
     condition: ColumnElement[bool]
     even: bool = False
+    early: bool = False
 
     def within(self, whole: Stretch) -> Stretch:
         """This part of another stretch."""
@@ -116,6 +120,23 @@ def grouped(keys: tuple[Key, ...]) -> bool:
     table = both[0].table
     sorts = any(list(index.columns)[:2] == both for index in (table.primary_key, *table.indexes))
     return keys[0].descending or not sorts
+
+
+@lru_cache(512)
+def indexed_in_part(keys: tuple[Key, ...]) -> int:
+    """How many of the first keys an index sorts by: two or more, but not all; else 0."""
+    if any(key.descending or key.nulls for key in keys):
+        return 0
+    wanted = [key.column.property.columns[0] for key in keys]
+    indexes = [list(index.columns) for index in (wanted[0].table.primary_key, *wanted[0].table.indexes)]
+    lengths = (n for n in range(len(wanted), 1, -1) if any(index[:n] == wanted[:n] for index in indexes))
+    return next(lengths, 0) % len(wanted)
+
+
+def landing(keys: tuple[Key, ...]) -> Stretch:
+    """What comes from the first row on that has the keys which are bound as `bounds` names them."""
+    limits = [_bound(keys, number) for number in range(len(keys))]
+    return Stretch(tuple_(*(key.column for key in keys)) >= tuple_(*limits), early=True)
 
 
 @lru_cache(512)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from windsock import counts, db
 from windsock.cursors import Position
 from windsock.filters import Rows, Sorting
-from windsock.ordering import WHOLE, Key, Stretch, after, bounds, grouped, parted
+from windsock.ordering import WHOLE, Key, Stretch, after, bounds, grouped, indexed_in_part, landing, parted
 
 #: So many rows that an index finds are sorted sooner than others are read in their order; a tenth of them if the whole
 #: table is read to find them.
@@ -36,17 +36,18 @@ def expected(of: Rows, values: dict[str, Any]) -> int | None:
     return counts.estimated(of, values) if of.asked and counts.guessed(of) else None
 
 
-def few(of: Rows, expected: int | None) -> bool:
-    """Whether so many rows are to be found first and then sorted.
+def few(of: Rows, expected: int | None, counted: bool) -> bool:
+    """Whether so many rows are to be found first and then sorted; `counted` says that all are to be found anyway.
 
     The planner takes them for evenly spread, so it would read all others in the order of the page.
     """
-    return expected is not None and expected < (_FEW if of.indexed else _FEW // 10)
+    return expected is not None and expected < (_FEW if of.indexed or counted else _FEW // 10)
 
 
-def sorting(keys: tuple[Key, ...], member: str | None, part: Slice, few: bool) -> Sorting:
-    """How to sort a page."""
-    return Sorting(keys, member, part.by_cursor, few, late=few or part.offset >= _DEEP)
+def sorting(keys: tuple[Key, ...], member: str | None, part: Slice, few: bool, counted: bool = False) -> Sorting:
+    """How to sort a page; `counted` asks to count all rows on the way, if they are found anyway."""
+    late = few or part.offset >= _DEEP
+    return Sorting(keys, member, part.by_cursor, few, late, counted and few and part.start is None)
 
 
 def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any]:
@@ -55,8 +56,9 @@ def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any
     Starting after a row costs the same wherever it is; skipping rows means reading their keys.
     """
     if part.start is None and (part.offset or by.few or not grouped(by.keys)):
-        given = {**values, "page_rows": part.limit + 1, "page_start": part.offset}
-        return db.rows(Rows.page, of, by, None, values=given)
+        stretch, limits = _landing(of, by, part, values)
+        given = {**values, "page_rows": part.limit + 1, **limits}
+        return db.rows(Rows.page, of, by, stretch, values=given)
     found: list[Any] = []
     for stretch, limits in _stretches(of, by, part, values):
         given = {**values, **limits, "page_rows": part.limit + 1 - len(found)}
@@ -68,6 +70,22 @@ def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any
         if len(found) > part.limit:
             break
     return found
+
+
+def _landing(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> tuple[Stretch | None, dict[str, Any]]:
+    """Where to begin, and how many rows to skip from there.
+
+    If an index sorts by the first keys only, skipping by all of them would read the rows themselves. The index soon
+    tells with which first keys the page begins; what comes before them is known if rows just before have other ones.
+    """
+    first = by.keys[: indexed_in_part(by.keys)]
+    if not first or by.few or part.offset < _DEEP or not counts.guessed(of):
+        return None, {"page_start": part.offset}
+    given = {**values, "page_rows": _DEEP + 1, "page_start": part.offset - _DEEP}
+    for *edge, same, there in db.rows(Rows.landing, of, first, values=given):
+        if same < there:
+            return landing(first), {**bounds(edge), "page_start": _DEEP + same - there}
+    return None, {"page_start": part.offset}
 
 
 def _stretches(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> Iterator[tuple[Stretch, dict[str, Any]]]:

@@ -116,17 +116,20 @@ class Plan:
         """Add the to-one joins that the columns behind these members need, and no other."""
         return self._from(statement, self._needed(map(self._path, names)))
 
-    def join_late(self, statement: Select[Any], names: Iterable[str]) -> Select[Any]:
+    def join_late(
+        self, statement: Select[Any], names: Iterable[str], further: ColumnElement[Any] | None = None
+    ) -> tuple[Select[Any], Any]:
         """The rows that a `select(model)...` with a limit finds by their keys; what else is needed is joined to those.
 
-        For the search itself, only what these members need is joined. The order is lost.
+        For the search itself, only what these members need is joined. The order is lost. Its columns, the keys and a
+        further one, come second.
         """
         keys = [getattr(self.model, column.name) for column in inspect(self.model).primary_key]
-        found = self.join_for(statement, names).with_only_columns(*keys, maintain_column_froms=True).subquery()
+        searched = [*keys] if further is None else [*keys, further]
+        found = self.join_for(statement, names).with_only_columns(*searched, maintain_column_froms=True).subquery()
         same = (key == found.c[key.key] for key in keys)
-        return self._outer(
-            select(self.model).join(found, and_(*same)), self._used | self._needed(map(self._path, names))
-        )
+        needed = self._used | self._needed(map(self._path, names))
+        return self._outer(select(self.model).join(found, and_(*same)), needed), found.c
 
     def _from(self, statement: Select[Any], needed: frozenset[tuple[str, ...]]) -> Select[Any]:
         if needed not in self._froms:  # the conditions of the joins are worked out once for all
