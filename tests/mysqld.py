@@ -30,8 +30,12 @@ _SETTINGS = (
 class Mysqld:
     """One server, its data and its port on loopback. It runs as a user who is not root."""
 
-    def __init__(self) -> None:
-        """Make and start a server. Raises RuntimeError without one, or if it does not start."""
+    def __init__(self, *settings: str) -> None:
+        """Make and start a server; options `settings` go before those that all tests have.
+
+        Raises RuntimeError without one, or if it does not start.
+        """
+        self._settings = (*_SETTINGS, *settings)
         self._program = _program("mariadbd", "mysqld")
         version = subprocess.check_output([self._program, "--no-defaults", "--version"], text=True)
         self._is_mariadb = "MariaDB" in version
@@ -65,7 +69,7 @@ class Mysqld:
         """Start the server, and wait until it takes connections."""
         command = [
             self._program, "--no-defaults", f"--datadir={self.home}/data", f"--port={self.port}",
-            "--bind-address=127.0.0.1", f"--socket={self.home}/socket", f"--pid-file={self.home}/pid", *_SETTINGS,
+            "--bind-address=127.0.0.1", f"--socket={self.home}/socket", f"--pid-file={self.home}/pid", *self._settings,
             *([] if self._is_mariadb else ["--mysqlx=OFF"]), *self._user,
         ]  # fmt: skip
         with (self.home / "log").open("ab") as log:
@@ -83,10 +87,10 @@ class Mysqld:
             return False
         return True
 
-    def stop(self) -> None:
-        """Kill the server."""
+    def stop(self, how: str = "immediate") -> None:
+        """Kill the server, or, if it is to be `fast`, let it end what it does."""
         if self._process is not None:
-            self._process.kill()
+            self._process.terminate() if how == "fast" else self._process.kill()
             self._process.wait()
 
     def remove(self) -> None:

@@ -17,14 +17,15 @@ from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 
 from changes import fill, filled
 from clients import API, credentials
 from clusters import Cluster
-from databases import KINDS
+from databases import KINDS, engine_of
 from servers import Server, ask, serving
 from writers import Writers
 
@@ -48,31 +49,55 @@ def on_postgres(tmp_path: Path) -> Iterator[Engine]:
 
 
 # ---------------------------------------------------------------- the database
-@long
-@pytest.mark.parametrize("how", ["fast", "immediate"])
-def test_a_database_that_restarts_under_load_loses_and_doubles_no_write(how, tmp_path):
+def _postgres() -> tuple[Any, URL]:
     cluster = Cluster(synchronous_commit="on")
+    cluster.init()
+    cluster.start()
+    return cluster, cluster.url
+
+
+def _mysql() -> tuple[Any, URL]:
+    from mysqld import Mysqld  # it needs the driver, which is an extra
+
+    server = Mysqld("--innodb-flush-log-at-trx-commit=1")
+    engine = create_engine(server.url)
+    execute(engine, "CREATE DATABASE airflow CHARACTER SET utf8mb4")
+    engine.dispose()
+    return server, server.url.set(database="airflow")
+
+
+@pytest.fixture(params=[_postgres, _mysql], ids=["postgres", "mysql"])
+def durable(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Engine]]:
+    """A server of its own that loses nothing when it is killed, and a filled database there."""
+    if request.param.__name__[1:] not in KINDS:
+        pytest.skip("WINDSOCK_TEST_DATABASES leaves it out")
+    server, url = request.param()
+    engine = engine_of(url)
     try:
-        cluster.init()
-        cluster.start()
-        engine = create_engine(cluster.url)
         fill(engine)
         engine.dispose()
-        with serving(tmp_path, engine, *TWO) as server, Writers(server) as writers:
-            for _ in range(3):
-                before = writers.made()
-                server.until(lambda: writers.made() > before + 50)  # noqa: B023
-                cluster.stop(how)
-                time.sleep(1)
-                reply = server.ask("/pools")
-                assert reply.status == 503 and reply.headers["Retry-After"]
-                cluster.start()
-                down = writers.made()
-                server.until(lambda: writers.made() > down + 50, 20)  # noqa: B023 - recovers by itself
-        told = writers.tally(engine)
-        engine.dispose()
+        yield server, engine
     finally:
-        cluster.remove()
+        engine.dispose()
+        server.remove()
+
+
+@long
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+def test_a_database_that_restarts_under_load_loses_and_doubles_no_write(how, durable, tmp_path):
+    database, engine = durable
+    with serving(tmp_path, engine, *TWO) as server, Writers(server) as writers:
+        for _ in range(3):
+            before = writers.made()
+            server.until(lambda: writers.made() > before + 50)  # noqa: B023
+            database.stop(how)
+            time.sleep(1)
+            reply = server.ask("/pools")
+            assert reply.status == 503 and reply.headers["Retry-After"]
+            database.start()
+            down = writers.made()
+            server.until(lambda: writers.made() > down + 50, 20)  # noqa: B023 - recovers by itself
+    told = writers.tally(engine)
     assert told.refused > 0 and (told.lost, told.doubled, told.unanswered) == (0, 0, 0)
     assert writers.hurried == []
 

@@ -81,6 +81,7 @@ def writing_engine(config: Config) -> Engine:
     given = options(config)
     if given["url"].get_backend_name() == "mysql":
         given["isolation_level"] = "READ COMMITTED"  # PostgreSQL's; the default there locks gaps between rows, too
+        given["pool_reset_on_return"] = None  # every transaction ends here; the driver would send one more ROLLBACK
     engine = create_engine(hide_parameters=True, **given)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_for_writing)
