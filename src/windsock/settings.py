@@ -183,7 +183,7 @@ SETTINGS: tuple[Setting, ...] = (
             "Seconds that one SQL statement may take; then the request is a 503. 0: any.", least=0),
     Setting("windsock", "lock_timeout", "float", "30",
             "Seconds that a statement may wait for a lock of the database; then the request is a 503. 0: any"
-            " (PostgreSQL), none (SQLite).", least=0),
+            " (PostgreSQL), the server's own (MySQL), none (SQLite).", least=0),
     Setting("windsock", "max_body_size", "int", "16777216", "Bytes of a request's body; a larger one is a 413.",
             least=1),
     Setting("windsock", "idempotency_hours", "float", "24",
