@@ -36,7 +36,7 @@ class Generated(NamedTuple):
     """How a client is made, compiled and called, in a directory that holds `document.json`."""
 
     name: str
-    calls: tuple[str, str]  # a file of generated/, and where it goes
+    calls: dict[str, str]  # files of generated/, and where they go
     commands: tuple[str, ...]
     run: str
     needs: tuple[str, ...]  # programs and files
@@ -47,7 +47,7 @@ class Generated(NamedTuple):
 GENERATED = (
     Generated(
         "openapi-generator: Python",
-        ("calls.py", "calls.py"),
+        {"calls.py": "calls.py"},
         (
             MAKE + " -g python -o client",
             "{python} -m venv env",
@@ -60,7 +60,7 @@ GENERATED = (
     ),
     Generated(
         "openapi-generator: Go",
-        ("calls.go", "src/calls/main.go"),
+        {"calls.go": "src/calls/main.go"},
         (
             MAKE + " -g go -o src/windsock -p packageName=windsock",
             "go vet windsock calls",
@@ -73,7 +73,7 @@ GENERATED = (
     ),
     Generated(
         "openapi-generator: Java",
-        ("Calls.java", "client/src/main/java/Calls.java"),
+        {"Calls.java": "client/src/main/java/Calls.java"},
         (
             MAKE + " -g java -o client --library native -p openApiNullable=false,useJakartaEe=true",
             "find client/src/main/java -name *.java -fprint sources",
@@ -85,7 +85,7 @@ GENERATED = (
     ),
     Generated(
         "openapi-generator: TypeScript (typescript-fetch)",
-        ("calls.ts", "calls.ts"),
+        {"calls.ts": "calls.ts", "steps.ts": "steps.ts"},
         (
             MAKE + " -g typescript-fetch -o client -p importFileExtension=.js",
             NPM,
@@ -97,7 +97,7 @@ GENERATED = (
     ),
     Generated(
         "openapi-typescript with openapi-fetch",
-        ("calls.openapi-fetch.ts", "calls.ts"),
+        {"calls.openapi-fetch.ts": "calls.ts", "steps.ts": "steps.ts"},
         (
             NPM + " openapi-typescript@7.13.0 openapi-fetch@0.17.0",
             "npx openapi-typescript document.json --output v1.d.ts",
@@ -116,9 +116,9 @@ def check(one: Generated, here: Path, server: Server) -> bool:
     if missing := [need for need in one.needs if not shutil.which(need) and not Path(need).exists()]:
         print(f"left out, since this machine lacks {', '.join(missing)} (on Debian: apt install {one.packages})")
         return True
-    calls = here / one.calls[1]
-    calls.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / one.calls[0], calls)
+    for file, place in one.calls.items():
+        (here / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE / file, here / place)
     (here / "package.json").write_text('{"type": "module"}')
     urllib.request.urlretrieve(f"{server.url}/openapi.json", here / "document.json")
     words = {"jar": JAR, "python": sys.executable, "here": str(here)}

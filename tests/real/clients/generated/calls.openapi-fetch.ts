@@ -1,23 +1,14 @@
 // Calls with openapi-fetch, whose types openapi-typescript has made from the document; see ../generate.py.
 import createClient from "openapi-fetch";
+import { env, report, step } from "./steps.js";
 import type { components, paths } from "./v1.js";
 
 type Problem = components["schemas"]["Error"];
 
-const env = process.env as Record<string, string>;
 const basic = Buffer.from(`${env.WINDSOCK_USER}:${env.WINDSOCK_PASSWORD}`).toString("base64");
 const client = createClient<paths>({ baseUrl: env.WINDSOCK_URL, headers: { Authorization: `Basic ${basic}` } });
 const path = { dag_id: env.WINDSOCK_DAG, dag_run_id: env.WINDSOCK_RUN };
 const pool = { pool_name: "made by openapi-fetch" };
-const results: Record<string, string | null> = {};
-
-/** Note what a step has to say. */
-async function step(name: string, check: () => Promise<boolean>): Promise<void> {
-  results[name] = await check().then(
-    (good) => (good ? null : "unexpected answer"),
-    (error) => String(error),
-  );
-}
 
 await step("list DAGs with schedules of several kinds", async () => {
   const every = await client.GET("/dags", { params: { query: { limit: 100 } } });
@@ -65,4 +56,4 @@ await step("what is not there is a typed error", async () => {
   const problem: Problem | undefined = error;
   return response.status === 404 && problem?.status === 404 && problem.detail.includes("nowhere");
 });
-console.log(JSON.stringify(results));
+report();

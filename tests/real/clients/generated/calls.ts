@@ -1,7 +1,7 @@
 // Calls with the TypeScript client that openapi-generator (typescript-fetch) has made; see ../generate.py.
 import * as windsock from "./client/index.js";
+import { env, report, step } from "./steps.js";
 
-const env = process.env as Record<string, string>;
 const configuration = new windsock.Configuration({
   basePath: env.WINDSOCK_URL,
   username: env.WINDSOCK_USER,
@@ -13,15 +13,6 @@ const pools = new windsock.PoolApi(configuration);
 const dagId = env.WINDSOCK_DAG;
 const dagRunId = env.WINDSOCK_RUN;
 const poolName = "made by typescript-fetch";
-const results: Record<string, string | null> = {};
-
-/** Note what a step has to say. */
-async function step(name: string, check: () => Promise<boolean>): Promise<void> {
-  results[name] = await check().then(
-    (good) => (good ? null : "unexpected answer"),
-    (error) => String(error),
-  );
-}
 
 await step("list DAGs with schedules of several kinds", async () => {
   const every = await dags.getDags({ limit: 100 });
@@ -71,4 +62,4 @@ await step("what is not there is a typed error", async () => {
     return problem.status === 404 && problem.detail.includes("nowhere");
   }
 });
-console.log(JSON.stringify(results));
+report();
