@@ -21,7 +21,9 @@ from windsock.engines import plain_engine, replica_engine
 from windsock.models import Job
 
 _SLOW_MS, _CLOCK = 20, timedelta(seconds=2)
-_OLDEST_POSTGRES = 13
+_OLDEST = {"postgresql": (13,), "mysql": (8, 0), "mariadb": (10, 6)}
+_LIMIT = {"postgresql": "SHOW max_connections", "mysql": "SELECT @@max_connections"}
+_NOW = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT sysdate(6)"}
 
 
 def check(patient: Patient) -> Iterator[Finding]:
@@ -85,14 +87,16 @@ def _latency(connection: Opened, shown: str) -> Finding:
 
 
 def _server(connection: Opened) -> Iterator[Finding]:
-    name, version = connection.dialect.name, connection.dialect.server_version_info or ()
-    told = f"{name} {'.'.join(map(str, version))}"
-    if name == "postgresql" and version < (_OLDEST_POSTGRES,):
-        yield warning(f"{told} is older than what Windsock is tested with", f"Upgrade to {_OLDEST_POSTGRES} or later.")
+    kind, version = connection.dialect.name, connection.dialect.server_version_info or ()
+    name = "mariadb" if getattr(connection.dialect, "is_mariadb", False) else kind
+    told, oldest = f"{name} {'.'.join(map(str, version))}", _OLDEST.get(name, ())
+    if version < oldest:
+        fix = f"Upgrade to {'.'.join(map(str, oldest))} or later."
+        yield warning(f"{told} is older than what Windsock is made for", fix)
         return
     yield ok(told)
-    if name == "postgresql":
-        limit = int(connection.execute(text("SHOW max_connections")).scalar_one())
+    if kind in _LIMIT:
+        limit = int(connection.execute(text(_LIMIT[kind])).scalar_one())
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         needed = cores * 4 * 2
         if needed > limit / 2:
@@ -108,8 +112,9 @@ def check_clock(patient: Patient) -> Iterator[Finding]:
     if patient.engine is None:
         return
     with patient.engine.connect() as connection:
-        if patient.engine.dialect.name == "postgresql":
-            told = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        if patient.engine.dialect.name in _NOW:
+            told = connection.execute(text(_NOW[patient.engine.dialect.name])).scalar_one()
+            told = told if told.tzinfo else told.replace(tzinfo=timezone.utc)  # the zone of the session
             yield _compare(told - datetime.now(timezone.utc), "The clock of the database")
         newest = connection.execute(select(func.max(Job.latest_heartbeat))).scalar()
     ahead = newest - datetime.now(timezone.utc) if newest else timedelta()
