@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from sqlalchemy import text
 import factories as f
 from clients import API, SETTINGS
 from walks import LISTS, ask, plural_of, url_of, walk
-from windsock import paging
+from windsock import paging, skipping
 from windsock.config import Config
 from windsock.engines import reading_engine
+from windsock.grants import FEW
 from windsock.models import TaskInstance
 from worlds import nulls, world
 
@@ -26,10 +28,13 @@ FILTERS = {
 }
 
 
-@pytest.fixture(params=[("_FEW", 0), ("_FEW", 10**9), ("_DEEP", 0)], ids=lambda limit: f"{limit[0]} is {limit[1]}")
+@pytest.fixture(
+    params=[(paging, "_FEW", 0), (paging, "_FEW", 10**9), (skipping, "FAR", 0), (skipping, "FAR", 2)],
+    ids=lambda limit: f"{limit[1]} is {limit[2]}",
+)
 def way(request: Any, monkeypatch: Any) -> None:
     """Rows that are never, or always, sorted after they were found, or whose keys are looked at first."""
-    monkeypatch.setattr(paging, *request.param)
+    monkeypatch.setattr(*request.param)
 
 
 def parts(client: Any, operation: Any, url: str, plural: str, **query: Any) -> None:
@@ -65,7 +70,7 @@ def test_the_pages_of_what_a_filter_leaves_are_parts_of_it_in_every_order(name, 
 
 def test_an_offset_far_into_a_list_skips_as_many_rows_as_it_says(client, add, statements, engine, monkeypatch):
     """Skipping goes by an index that has some of the keys, where that tells enough."""
-    monkeypatch.setattr(paging, "_DEEP", 3)
+    monkeypatch.setattr(skipping, "FAR", 3)
     add(f.dag(), run := f.dag_run())
     add(*(tasks := [f.task_instance(task_id=f"task {n}") for n in range(5)]))
     rows = [(number, key) for number, keys in enumerate((1, 5, 2, 3, 1)) for key in range(keys)]
@@ -80,6 +85,29 @@ def test_an_offset_far_into_a_list_skips_as_many_rows_as_it_says(client, add, st
     if engine.dialect.name == "postgresql":
         assert sum("GROUP BY" in s for s in seen) == 11
         assert sum(" >= (" in s and "LIMIT" in s for s in seen) == 9
+
+
+@pytest.mark.parametrize("order", ["", "event_log_id", "-event_log_id", "when", "dag_id"])
+def test_an_offset_counts_no_rows_of_dags_that_the_caller_may_not_read(
+    order, add, as_user, engine, statements, monkeypatch
+):
+    monkeypatch.setattr(skipping, "FAR", 2)
+    add(
+        *(
+            f.log(dag_id=("mine", "other", None)[n * n % 7 % 3], dttm=f.START + timedelta(hours=n % 5))
+            for n in range(20)
+        )
+    )
+    rights = ["DAG:mine.can_read", *(f"DAG:absent_{number}.can_read" for number in range(FEW)), "Audit Logs.can_read"]
+    client, query = as_user(permissions=rights), {"order_by": order} if order else {}
+    whole = client.get(f"{API}/eventLogs", query_string={**query, "limit": 100}).get_json()["event_logs"]
+    assert {row["dag_id"] for row in whole} == {"mine", None}
+    with statements() as seen:
+        for offset in range(21):
+            page = client.get(f"{API}/eventLogs", query_string={**query, "limit": 3, "offset": offset}).get_json()
+            assert page["event_logs"] == whole[offset : offset + 3], offset
+    if engine.dialect.name == "postgresql" and order in ("", "event_log_id"):
+        assert any("WITH RECURSIVE" in s and " < " in s for s in seen)
 
 
 @pytest.mark.parametrize("order", ["pool", "-pool", "state", "-state"])

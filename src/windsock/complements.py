@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 from windsock import access
 from windsock.access import Reach
 from windsock.filters import Rows, Wanted
+from windsock.ordering import Key, landing
 
 _OPPOSITES = {">=": "<", "<=": ">", ">": "<=", "<": ">="}
 
@@ -30,6 +31,12 @@ def around(of: Rows) -> Rows | None:
 def difference(of: Rows) -> Select[Any]:
     """The number of rows, as that of those around less the others, in one statement and so at one moment."""
     return select(_number(of))
+
+
+def hidden_before(of: Rows, keys: tuple[Key, ...]) -> Select[Any]:
+    """How many rows of DAGs out of reach come, in the order of these keys, before the row that has those bound."""
+    earlier, _ = landing(keys)
+    return select(_out_of_reach(of._replace(reach=Reach.ALL, conditions=(*of.conditions, earlier.condition))))
 
 
 def _number(of: Rows) -> ColumnElement[int]:

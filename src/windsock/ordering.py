@@ -123,20 +123,20 @@ def grouped(keys: tuple[Key, ...]) -> bool:
 
 
 @lru_cache(512)
-def indexed_in_part(keys: tuple[Key, ...]) -> int:
-    """How many of the first keys an index sorts by: two or more, but not all; else 0."""
-    if any(key.descending or key.nulls for key in keys):
-        return 0
-    wanted = [key.column.property.columns[0] for key in keys]
-    indexes = [list(index.columns) for index in (wanted[0].table.primary_key, *wanted[0].table.indexes)]
-    lengths = (n for n in range(len(wanted), 1, -1) if any(index[:n] == wanted[:n] for index in indexes))
-    return next(lengths, 0) % len(wanted)
+def plain(keys: tuple[Key, ...]) -> bool:
+    """Whether all keys are ascending, and none is ever null: so that rows can be compared by all of them at once."""
+    return not any(key.descending or key.nulls for key in keys)
 
 
-def landing(keys: tuple[Key, ...]) -> Stretch:
-    """What comes from the first row on that has the keys which are bound as `bounds` names them."""
-    limits = [_bound(keys, number) for number in range(len(keys))]
-    return Stretch(tuple_(*(key.column for key in keys)) >= tuple_(*limits), early=True)
+@lru_cache(512)
+def landing(keys: tuple[Key, ...]) -> tuple[Stretch, Stretch]:
+    """What comes before the first row that has the keys which are bound as `bounds` names them, and that row and on.
+
+    The keys are plain ones.
+    """
+    columns = tuple_(*(key.column for key in keys))
+    limits = tuple_(*(_bound(keys, number) for number in range(len(keys))))
+    return Stretch(columns < limits), Stretch(columns >= limits, early=True)
 
 
 @lru_cache(512)

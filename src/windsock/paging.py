@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from windsock import counts, db
+from windsock import counts, db, skipping
 from windsock.cursors import Position
 from windsock.filters import Rows, Sorting
-from windsock.ordering import WHOLE, Key, Stretch, after, bounds, grouped, indexed_in_part, landing, parted
+from windsock.ordering import WHOLE, Key, Stretch, after, bounds, grouped, parted
 
 #: So many rows that an index finds are sorted sooner than others are read in their order; a tenth of them if the whole
 #: table is read to find them.
 _FEW = 50_000
-#: When so many rows are skipped, it pays to look at no more of them than the keys.
-_DEEP = 1000
 
 
 class Slice(NamedTuple):
@@ -46,7 +44,7 @@ def few(of: Rows, expected: int | None, counted: bool) -> bool:
 
 def sorting(keys: tuple[Key, ...], member: str | None, part: Slice, few: bool, counted: bool = False) -> Sorting:
     """How to sort a page; `counted` asks to count all rows on the way, if they are found anyway."""
-    late = few or part.offset >= _DEEP
+    late = few or part.offset >= skipping.FAR
     return Sorting(keys, member, part.by_cursor, few, late, counted and few and part.start is None)
 
 
@@ -56,7 +54,9 @@ def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any
     Starting after a row costs the same wherever it is; skipping rows means reading their keys.
     """
     if part.start is None and (part.offset or by.few or not grouped(by.keys)):
-        stretch, limits = _landing(of, by, part, values)
+        stretch, limits = (
+            (None, {"page_start": part.offset}) if by.few else skipping.nearby(of, by.keys, part.offset, values)
+        )
         given = {**values, "page_rows": part.limit + 1, **limits}
         return db.rows(Rows.page, of, by, stretch, values=given)
     found: list[Any] = []
@@ -70,22 +70,6 @@ def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any
         if len(found) > part.limit:
             break
     return found
-
-
-def _landing(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> tuple[Stretch | None, dict[str, Any]]:
-    """Where to begin, and how many rows to skip from there.
-
-    If an index sorts by the first keys only, skipping by all of them would read the rows themselves. The index soon
-    tells with which first keys the page begins; what comes before them is known if rows just before have other ones.
-    """
-    first = by.keys[: indexed_in_part(by.keys)]
-    if not first or by.few or part.offset < _DEEP or not counts.guessed(of):
-        return None, {"page_start": part.offset}
-    given = {**values, "page_rows": _DEEP + 1, "page_start": part.offset - _DEEP}
-    for *edge, same, there in db.rows(Rows.landing, of, first, values=given):
-        if same < there:
-            return landing(first), {**bounds(edge), "page_start": _DEEP + same - there}
-    return None, {"page_start": part.offset}
 
 
 def _stretches(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> Iterator[tuple[Stretch, dict[str, Any]]]:
