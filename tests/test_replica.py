@@ -51,7 +51,7 @@ class Pair(NamedTuple):
     def pause(self) -> None:
         """Let the standby replay nothing more."""
         self._ask(text("SELECT pg_wal_replay_pause()"))
-        self.until(lambda: self._ask(text("SELECT pg_get_wal_replay_pause_state()")) == "paused")
+        self.until(lambda: self._ask(text("SELECT pg_is_wal_replay_paused()")))  # no later record is replayed
 
     def resume(self) -> None:
         """Let it replay again."""
