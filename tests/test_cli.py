@@ -308,7 +308,7 @@ def test_a_created_user_is_stored_as_airflow_would_and_is_listed(windsock, datab
     with sqlite3.connect(database) as connection:
         connection.row_factory = sqlite3.Row
         user = dict(connection.execute("SELECT * FROM ab_user").fetchone())
-    assert user["password"].startswith("scrypt:32768:8:1$") and check_password_hash(user["password"], "sesame")
+    assert user["password"].startswith("pbkdf2:sha256:600000$") and check_password_hash(user["password"], "sesame")
     assert user["active"] == 1 and user["login_count"] is None and user["last_login"] is None
     created = datetime.fromisoformat(user["created_on"])
     assert created.tzinfo is None and abs((datetime.now() - created).total_seconds()) < 60

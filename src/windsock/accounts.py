@@ -12,6 +12,10 @@ from werkzeug.security import generate_password_hash
 from windsock import sessions
 from windsock.models import Role, User, user_role
 
+#: The kind of hash that the werkzeug of every Airflow 2 can check. Before 2.11 scrypt, werkzeug's own choice, makes a
+#: login to Airflow's web server a 500. As many rounds as OWASP asks for.
+_HASH = "pbkdf2:sha256:600000"
+
 
 class AccountError(Exception):
     """A user, or a token of theirs, cannot be created or changed; the text says why and what to do."""
@@ -41,6 +45,11 @@ class Account:
     roles: tuple[str, ...]
 
 
+def hash_password(password: str) -> str:
+    """A password as `ab_user` keeps it."""
+    return generate_password_hash(password, _HASH)
+
+
 def create_user(connection: Connection, user: NewUser) -> int:
     """Insert an active user with one role, in the caller's transaction, and return the id.
 
@@ -57,7 +66,7 @@ def create_user(connection: Connection, user: NewUser) -> int:
         "email": user.email,
         "first_name": user.first_name,
         "last_name": user.last_name,
-        "password": generate_password_hash(user.password),
+        "password": hash_password(user.password),
         "active": True,
         "created_on": now,
         "changed_on": now,
@@ -74,7 +83,7 @@ def set_password(connection: Connection, username: str, password: str) -> None:
     """
     if not password.strip():
         raise AccountError("The password must not be empty.")
-    values = {"password": generate_password_hash(password), "changed_on": datetime.now()}
+    values = {"password": hash_password(password), "changed_on": datetime.now()}
     same = func.lower(User.username) == username.lower()
     user_id = connection.scalar(select(User.id).where(same))
     if user_id is None:

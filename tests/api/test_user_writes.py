@@ -35,7 +35,7 @@ def test_a_new_user_is_answered_whole_and_can_sign_in(client, app, get, stored):
     assert found.items() >= (GRACE | {"active": True, "login_count": None, "last_login": None}).items()
     assert names(found) == ["Op", "Viewer"] and "password" not in found
     assert signed_in(app, "grace", "sesame").get(f"{API}/pools").status_code == 200
-    assert stored("grace").password.startswith("scrypt:32768:8:1$")
+    assert stored("grace").password.startswith("pbkdf2:sha256:600000$")
     assert check_password_hash(stored("grace").password, "sesame")
 
 

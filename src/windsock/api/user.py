@@ -8,9 +8,9 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import Select, func, select
 from sqlalchemy import update as sql_update
-from werkzeug.security import generate_password_hash
 
 from windsock import db, sessions
+from windsock.accounts import hash_password
 from windsock.changing import accepted, create, lock, remove, update
 from windsock.context import caller
 from windsock.errors import AlreadyExists, BadRequest
@@ -31,7 +31,7 @@ class UserRoleSchema(RowSchema):
 
 
 def _hashed(password: str) -> dict[str, Any]:
-    return {"password": generate_password_hash(password)}
+    return {"password": hash_password(password)}
 
 
 def _roles(named: list[dict[str, str]]) -> dict[str, Any]:
