@@ -1,4 +1,4 @@
-"""A real Airflow scheduler and Windsock beside each other, on one fresh PostgreSQL database.
+"""A real Airflow scheduler, of 2.5 or later, and Windsock beside each other, on one fresh PostgreSQL database.
 
 Both read the same settings, from the same environment variables. $WINDSOCK_AIRFLOW_BIN is the executable `airflow` or
 the directory that holds it; the Python of the same directory must be able to import Airflow.
@@ -69,6 +69,7 @@ class Beside:
     engine: Engine
     scheduler: subprocess.Popen[bytes]
     environment: dict[str, str]
+    version: tuple[int, int]  # of Airflow
 
     def seen(self, dag_id: str, run_id: str | None = None) -> list[Seen]:
         """The executions of the tasks of a DAG, or of one of its runs, in the order of their beginning."""
@@ -123,7 +124,7 @@ def beside(home: Path, dags: Path) -> Iterator[Beside]:
         engine = create_engine(url)
         stack.callback(engine.dispose)
         environment = _environment(home, url.set(drivername="postgresql+psycopg2").render_as_string(False))
-        _make_schema(engine, environment)
+        version = _make_schema(engine, environment)
         with engine.begin() as connection:
             create_user(connection, USER)
         port = str(free_port())
@@ -133,17 +134,21 @@ def beside(home: Path, dags: Path) -> Iterator[Beside]:
         log = stack.enter_context((home / "scheduler.log").open("wb"))
         command = [_beside_airflow("airflow"), "scheduler", "--skip-serve-logs"]
         scheduler = stack.enter_context(_process(command, log, environment))
-        yield Beside(f"http://127.0.0.1:{port}/api/v1", home, engine, scheduler, environment)
+        yield Beside(f"http://127.0.0.1:{port}/api/v1", home, engine, scheduler, environment, version)
 
 
-def _make_schema(engine: Engine, environment: dict[str, str]) -> None:
-    """Windsock's own, which is that of Airflow 2.11; an older Airflow makes its own."""
+def _make_schema(engine: Engine, environment: dict[str, str]) -> tuple[int, int]:
+    """Windsock's own, which is that of Airflow 2.11; an older Airflow makes its own. Returns the version of Airflow."""
     airflow = _beside_airflow("airflow")
-    version = subprocess.run([airflow, "version"], env=environment, capture_output=True, text=True, check=True).stdout
-    if version.strip().split(".")[:2] in (["2", "10"], ["2", "11"]):
-        return migrate.init(engine)
-    for command in (["db", "init"], ["sync-perm"]):
-        subprocess.run([airflow, *command], env=environment, capture_output=True, check=True)
+    printed = subprocess.run([airflow, "version"], env=environment, capture_output=True, text=True, check=True).stdout
+    major, minor, _ = printed.strip().split(".", 2)
+    version = int(major), int(minor)
+    if version >= (2, 10):
+        migrate.init(engine)
+    else:
+        for command in (["db", "init"], ["sync-perm"]):
+            subprocess.run([airflow, *command], env=environment, capture_output=True, check=True)
+    return version
 
 
 def _environment(home: Path, url: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, text
 
 import factories as f
 from changes import CHANGES, USERNAME, content, fill
@@ -180,6 +180,25 @@ def test_changes_that_an_older_scheduler_would_misread_are_refused(older):
         response = CHANGES[name].send(older.client)
         assert_problem(response, 403, f"schema of {older.version}", "`airflow db migrate` with Airflow 2.10 or 2.11")
     assert content(older.engine) == before
+
+
+def test_a_run_that_fails_leaves_no_task_that_an_older_scheduler_takes_for_a_success(older):
+    run = older.client.post(f"{API}/dags/etl/dagRuns", json={}).get_json()["dag_run_id"]
+    url = f"{API}/dags/etl/dagRuns/{quote(run)}"
+    assert older.client.patch(url, json={"state": "failed"}).get_json()["state"] == "failed"
+    tasks = older.client.get(f"{url}/taskInstances").get_json()["task_instances"]
+    assert {task["state"] for task in tasks} == {"upstream_failed"}
+
+
+def test_a_task_that_waits_for_itself_is_counted_when_its_run_ends(older):
+    run = older.client.post(f"{API}/dags/etl/dagRuns", json={}).get_json()["dag_run_id"]
+    with older.engine.begin() as connection:
+        waits = "UPDATE task_instance SET state = 'deferred', try_number = 0 WHERE run_id = :run"
+        connection.execute(text(waits), {"run": run})
+    url = f"{API}/dags/etl/dagRuns/{quote(run)}"
+    assert older.client.patch(url, json={"state": "success"}).get_json()["state"] == "success"
+    tasks = older.client.get(f"{url}/taskInstances").get_json()["task_instances"]
+    assert {(task["state"], task["try_number"]) for task in tasks} == {("success", 1)}
 
 
 def test_a_value_that_has_no_column_is_refused(older):

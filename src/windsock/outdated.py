@@ -1,4 +1,4 @@
-"""Changes that are refused because the database is that of an older Airflow."""
+"""What is refused, or written otherwise, because the database is that of an older Airflow."""
 
 from __future__ import annotations
 
@@ -38,6 +38,16 @@ def refuse_value(column: Column[Any], member: str, value: Any) -> None:
 def longest_event() -> int:
     """How many characters of an event the audit log takes."""
     return _here().longest_event
+
+
+def state_of_the_undone() -> str:
+    """The state that tasks get which a failed run leaves undone."""
+    return _here().state_of_the_undone
+
+
+def uncounted() -> tuple[str, ...]:
+    """The states in which the try of a task that has begun is not counted, until it goes on or ends."""
+    return _here().uncounted
 
 
 def _here() -> Found:

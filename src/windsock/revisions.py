@@ -84,6 +84,20 @@ class Found(NamedTuple):
         """How many characters `log.event` takes."""
         return 60 if self.number >= (2, 9) else 30
 
+    @property
+    def state_of_the_undone(self) -> str:
+        """The state of tasks that a failed run leaves undone.
+
+        Before 2.10, a task that is stopped puts its run back to `running`, and the scheduler decides by the last
+        tasks again: to it a skipped one is a success.
+        """
+        return "skipped" if self.number >= (2, 10) else "upstream_failed"
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """The states in which the try of a task that has begun is not counted, until it goes on or ends."""
+        return () if self.number >= (2, 10) else ("deferred", "up_for_reschedule")
+
 
 @lru_cache
 def find(revision: str) -> Found | None:

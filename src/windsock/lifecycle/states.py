@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import and_, not_, or_, select
 
-from windsock import access, db, locks
+from windsock import access, db, locks, outdated
 from windsock.changing import fetch
 from windsock.dagdoc import DagDoc
 from windsock.definitions import definition
@@ -24,7 +24,7 @@ from windsock.lifecycle.selection import FINISHED, Condition, Instance
 from windsock.models import DagRun, TaskInstance
 
 RUNNING = ("running", "deferred", "up_for_reschedule")
-_SET = ("state", "start_date", "end_date", "duration")
+_SET = ("state", "start_date", "end_date", "duration", "try_number")
 
 
 # ---------------------------------------------------------------- task instances
@@ -98,14 +98,16 @@ def _runs(doc: DagDoc, run: DagRun, reach: Reach) -> Condition:
 
 def write(instances: Sequence[Instance], state: str) -> None:
     """Set task instances to a state in which they have ended; dates that they have stay."""
-    now = datetime.now(timezone.utc)
-    history.write([_ended(one, state, now) for one in instances], *_SET, **clearing.NO_TRIGGER)
+    now, uncounted = datetime.now(timezone.utc), outdated.uncounted()
+    ended = [_ended(one, state, now, one.state in uncounted) for one in instances]
+    history.write(ended, *_SET, **clearing.NO_TRIGGER)
 
 
-def _ended(one: Instance, state: str, now: datetime) -> dict[str, Any]:
+def _ended(one: Instance, state: str, now: datetime, uncounted: bool) -> dict[str, Any]:
     start, end = one.start_date or now, one.end_date or now
     dates = {"start_date": start, "end_date": end, "duration": (end - start).total_seconds()}
-    return {**history.identity(one), "state": state, **dates}
+    tries = (one.try_number or 0) + 1 if uncounted else one.try_number
+    return {**history.identity(one), "state": state, "try_number": tries, **dates}
 
 
 # ---------------------------------------------------------------- runs
@@ -138,7 +140,7 @@ def _end(run: DagRun, doc: DagDoc, state: str) -> None:
         found = selection.find(*of_run, unfinished, lock=True)
         stopped = [one for one in found if one.task_id not in teardowns]
         write([one for one in stopped if one.state in RUNNING], "failed")
-        write([one for one in stopped if one.state not in RUNNING], "skipped")
+        write([one for one in stopped if one.state not in RUNNING], outdated.state_of_the_undone())
         waits = len(stopped) < len(found)
     if not waits:
         run_states.move(run, state)
