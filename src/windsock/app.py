@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, request
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -13,6 +13,7 @@ from windsock import (
     db,
     deprecations,
     errors,
+    finish,
     intake,
     limits,
     logs,
@@ -52,28 +53,26 @@ def create_app(config: Config | None = None, database: Database | None = None) -
         config, database or Database.from_config(config), Vault.from_config(config), auth.load(config)
     )
     _observe(app, config)
-    request_ids.register(app)
     intake.register(app, config)
+    finish.register(app)
     limits.register(app, config)
     db.register(app)
     errors.register(app)
     stream.register(app, config)
     _add_operations(app)
     published.register(app, config)
-    deprecations.register(app, config)
     if config.get_bool("webserver", "enable_swagger_ui"):
         app.register_blueprint(pages.pages)
-    app.after_request(_protect)
     _add_cors(app, config)
     _trust_proxies(app, config)
     return app
 
 
 def _observe(app: Flask, config: Config) -> None:
-    """Before all other hooks of requests, so that those of answers come last and see the whole."""
+    """Before all other hooks of requests, so that refusals are seen, too."""
     logs.setup(config)
-    observers = observing.register(app)
-    observers += filter(None, [traces.register(app, config), metrics.register(app, config), logs.observer(config)])
+    observers = (traces.register(app, config), metrics.register(app, config), logs.observer(config))
+    observing.register(app, list(filter(None, observers)))
 
 
 def _add_operations(app: Flask) -> None:
@@ -82,15 +81,6 @@ def _add_operations(app: Flask) -> None:
     options = {"serve_spec": False, "swagger_ui": False}
     api = FlaskApi(spec.routes(), base_path=BASE_PATH, resolver=operations.resolver(), options=options)
     app.register_blueprint(api.blueprint)
-
-
-def _protect(response: Response) -> Response:
-    headers = response.headers
-    if "Cache-Control" not in headers:
-        headers.add("Cache-Control", "no-store")
-    headers.add("X-Content-Type-Options", "nosniff")
-    headers.add("X-Robots-Tag", "noindex, nofollow")
-    return response
 
 
 def _add_cors(app: Flask, config: Config) -> None:

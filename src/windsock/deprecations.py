@@ -4,38 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timezone
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Response, after_this_request, request
 from werkzeug.http import http_date
 
-from windsock.config import Config
+from windsock.context import context
 from windsock.spec import DocumentError, Operation
 
 HEADERS = ("Deprecation", "Sunset")
 
 
-def register(app: Flask, config: Config) -> None:
-    """Announce what is deprecated on every answer of it, refusals included; `Link` leads to its documentation."""
-    documented = config.get_bool("webserver", "enable_swagger_ui")
+def announce(operation: Operation) -> None:
+    """Say it on the answer to this request, a refusal included; `Link` leads to the documentation."""
+    asked = [entry for name, entry in deprecated(operation) if name is None or name in request.args]
+    if asked:
+        after_this_request(partial(_tell, operation, asked))
 
-    @app.after_request
-    def announce(response: Response) -> Response:
-        operation = g.get("operation")
-        if operation is not None and _deprecated(operation):
-            asked = [entry for name, entry in _deprecated(operation) if name is None or name in request.args]
-            if asked:
-                response.headers.extend(_notice(asked))
-                if documented:
-                    page = f"{request.root_path}/docs#operation/{operation.id}"
-                    response.headers.add("Link", f'<{page}>; rel="deprecation"; type="text/html"')
-        return response
+
+def _tell(operation: Operation, asked: list[dict[str, Any]], response: Response) -> Response:
+    response.headers.extend(_notice(asked))
+    if context.config.get_bool("webserver", "enable_swagger_ui"):
+        page = f"{request.root_path}/docs#operation/{operation.id}"
+        response.headers.add("Link", f'<{page}>; rel="deprecation"; type="text/html"')
+    return response
 
 
 def check(operation: Operation) -> None:
     """Raise DocumentError for what is deprecated without a date in `x-deprecated-since`, or with a wrong date."""
-    for name, entry in _deprecated(operation):
+    for name, entry in deprecated(operation):
         try:
             _notice([entry])
         except (KeyError, TypeError, ValueError):
@@ -46,7 +44,7 @@ def check(operation: Operation) -> None:
 
 
 @cache
-def _deprecated(operation: Operation) -> tuple[tuple[str | None, dict[str, Any]], ...]:
+def deprecated(operation: Operation) -> tuple[tuple[str | None, dict[str, Any]], ...]:
     """What is deprecated of an operation: itself, named None, or query parameters."""
     return tuple(_entries(operation))
 

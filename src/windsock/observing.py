@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from flask import Flask, Response, has_app_context, request
+from flask import Flask, Response, has_app_context, request, request_finished
 from sqlalchemy import Dialect, event
 
+from windsock import request_ids
 from windsock.context import KEY, kept
 
 
@@ -41,41 +42,36 @@ class Answered(NamedTuple):
 Observer = Callable[[Answered], None]
 
 
+#: In the WSGI environment: when the request came, by `perf_counter`.
+BEGAN = "windsock.began"
+
+
 @dataclass(slots=True)
 class _Cost:
-    began: float
     statements: int = 0
     database_seconds: float = 0.0
     statement_began: float | None = None
-    span: Any = None
 
 
-def register(app: Flask) -> list[Observer]:
-    """Measure the requests of `app`. Who is put into the list that this returns is told of each."""
-    observers: list[Observer] = []
-    app.before_request(_begin)
-    app.after_request(lambda response: _end(response, observers))
+def register(app: Flask, observers: list[Observer]) -> None:
+    """Measure the requests of `app`, and tell the observers of each."""
     for source in app.extensions[KEY].database.sources():
         _watch(source.dialect)
-    return observers
+    if observers:  # by a signal, which comes after all hooks of answers
+        request_finished.connect(lambda _, response: _end(response, observers), app, weak=False)
 
 
-def _begin() -> None:
-    kept().cost = _Cost(perf_counter())
-
-
-def _end(response: Response, observers: list[Observer]) -> Response:
-    if not observers:
-        return response
+def _end(response: Response, observers: list[Observer]) -> None:
     # Each look at a proxy of Flask takes as long as all the rest of a line here.
     state, asked = kept(), request._get_current_object()  # type: ignore[attr-defined]
-    cost, who, operation = state.cost, state.get("caller"), state.get("operation")
+    cost, who, operation = state.get("cost") or _Cost(), state.get("caller"), state.get("operation")
     name = operation.id if operation else asked.endpoint or "-"
-    user = who.username if who else None
-    place = (state.request_id, name, asked.method, asked.path, response.status_code, user, asked.remote_addr)
+    user, began, span = who.username if who else None, asked.environ[BEGAN], state.get("span")
+    number, address = asked.environ[request_ids.KEY], asked.remote_addr
+    place = (number, name, asked.method, asked.path, response.status_code, user, address)
 
     def tell() -> None:
-        spent = (perf_counter() - cost.began, cost.statements, cost.database_seconds, cost.span)
+        spent = (perf_counter() - began, cost.statements, cost.database_seconds, span)
         told = Answered(*place, *spent)
         for observer in observers:
             observer(told)
@@ -84,7 +80,6 @@ def _end(response: Response, observers: list[Observer]) -> Response:
         response.call_on_close(tell)
     else:
         tell()
-    return response
 
 
 def timed(execute: Callable[..., None], *arguments: Any) -> bool:
@@ -119,4 +114,10 @@ def _watch(dialect: Dialect) -> None:
 
 def _cost() -> _Cost | None:
     """That of this request; None for a statement outside of any."""
-    return cast("_Cost | None", kept().get("cost")) if has_app_context() else None
+    if not has_app_context():
+        return None
+    state = kept()
+    found: _Cost | None = state.get("cost")
+    if found is None:
+        found = state.cost = _Cost()
+    return found

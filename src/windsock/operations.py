@@ -107,11 +107,14 @@ def compile_view(operation: Operation, handler: Handler) -> Callable[..., Respon
     status, _ = operation.success
     creates = operation.method == "post" and status == 201
     answer = responses.compile_answer(operation)
+    deprecated = bool(deprecations.deprecated(operation))
     if operation.audit:
         handler = envelope(operation, handler)
 
     def view(**values: Any) -> Response:
         asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # looked up once, not each time
+        if deprecated:
+            deprecations.announce(operation)
         access.gate(operation, asked)
         given = arguments(values, asked)
         if body is not None:

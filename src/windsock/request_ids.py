@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-import secrets
+from typing import Any
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import has_request_context, request
 
 HEADER = "X-Request-Id"
-_VARIABLE = "HTTP_X_REQUEST_ID"  # of WSGI
+KEY = "windsock.request_id"  # in the WSGI environment, where a server puts the header under the other name
+_VARIABLE = "HTTP_X_REQUEST_ID"
 #: What of a client's id may go into logs and headers: letters, digits and what UUIDs and trace ids are made of.
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
 
-def register(app: Flask) -> None:
-    """Give every request of `app` an id, the client's own if it is well-formed."""
-    app.before_request(_take)
-    app.after_request(_tell)
-
-
-def _take() -> None:
-    given = request.environ.get(_VARIABLE, "")
-    g.request_id = given if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
-
-
-def _tell(response: Response) -> Response:
-    response.headers[HEADER] = g.request_id
-    return response
+def take(environ: dict[str, Any]) -> str:
+    """Choose the id of a request, the client's own if it is well-formed, and note it in its WSGI environment."""
+    given = environ.get(_VARIABLE, "")
+    found = environ[KEY] = given if _WELL_FORMED.fullmatch(given) else os.urandom(16).hex()
+    return found
 
 
 class RequestIds(logging.Filter):
@@ -36,5 +29,5 @@ class RequestIds(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass."""
         if not hasattr(record, "request_id"):
-            record.request_id = g.get("request_id", "-") if has_request_context() else "-"
+            record.request_id = request.environ.get(KEY, "-") if has_request_context() else "-"
         return True

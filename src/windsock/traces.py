@@ -78,13 +78,13 @@ def _begin(tracer: Tracer) -> None:
 
     sent = {name: request.headers[name] for name in ("traceparent", "tracestate") if name in request.headers}
     parent = TraceContextTextMapPropagator().extract(sent)
-    g.cost.span = tracer.start_span(request.method, parent, SpanKind.SERVER)
-    g.span_context = set_span_in_context(g.cost.span)
+    g.span = tracer.start_span(request.method, parent, SpanKind.SERVER)
+    g.span_context = set_span_in_context(g.span)
 
 
 def _name_route(response: Response) -> Response:
     if request.url_rule:
-        g.cost.span.set_attribute("http.route", request.url_rule.rule)
+        g.span.set_attribute("http.route", request.url_rule.rule)
     return response
 
 
