@@ -22,6 +22,7 @@ from windsock.context import context, kept
 from windsock.context import operation as current_operation
 from windsock.engines import reading_engine, replica_engine, writing_engine
 from windsock.replica import Replica
+from windsock.spares import Spares
 from windsock.statements import Make, Row
 
 #: Milliseconds that a change waits for a lock when it may as well be left out.
@@ -44,6 +45,9 @@ class Database:
 
     def __init__(self, reading: Source, writing: Source | None = None, replica: Replica | None = None) -> None:
         self.reading, self.writing, self.replica = reading, writing or reading, replica
+        engines = (reading, replica and replica.engine)
+        alone = reading is not self.writing
+        self.spares = {engine: Spares(engine, alone) for engine in engines if isinstance(engine, Engine)}
 
     @classmethod
     def from_config(cls, config: Config) -> Database:
@@ -107,9 +111,14 @@ def may_use_replica() -> None:
 
 
 def _connected() -> Connection:
-    source = _source(context.database)
-    found = source if isinstance(source, Connection) else source.connect()
-    kept().connection = found
+    database, held = context.database, kept()
+    source = _source(database)
+    if isinstance(source, Connection):
+        held.connection = source
+        return source
+    spares = database.spares[source]
+    found, since = spares.take()
+    held.connection, held.lent = found, (spares, since)
     return found
 
 
@@ -133,7 +142,10 @@ def _reconnect(error: SQLAlchemyError) -> bool:
     again: set[bool] = g.setdefault("reconnected", set())
     if g.get("on_replica", False) in again or not outages.dropped(error):
         return False
+    lent = g.get("lent")
     _release(None)
+    if lent is not None:
+        lent[0].drop()
     again.add(g.get("on_replica", False))
     return not isinstance(context.database.reading, Connection)
 
@@ -212,9 +224,11 @@ def session() -> Session:
 
 
 def _release(_: BaseException | None) -> None:
-    connection = kept().pop("connection", None)
-    if connection is not None and connection is not context.database.reading:
-        connection.close()
+    held = kept()
+    connection, lent = held.pop("connection", None), held.pop("lent", None)
+    if lent is not None:
+        spares, since = lent
+        spares.give(connection, since)
 
 
 def register(app: Flask) -> None:

@@ -94,6 +94,8 @@ def _count_connections(app: Flask, registry: CollectorRegistry) -> None:
             }  # fmt: skip
             for what, step in steps.items():
                 event.listen(source, what, _ignoring_arguments(step))
+            if source in database.spares:
+                database.spares[source].moved = used.labels(name).inc
 
 
 def _ignoring_arguments(step: Callable[[], None]) -> Callable[..., None]:
