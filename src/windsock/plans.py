@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import fields
+from marshmallow import fields, missing
 from sqlalchemy import ColumnElement, Select, and_, bindparam, inspect, select
 from sqlalchemy.orm import aliased
 
@@ -220,7 +220,8 @@ class Plan:
             return "None"
         if type(field) not in _PASSED_THROUGH:
             raise TypeError(f"{type(self.schema).__name__}.{name}: {type(field).__name__} has no plan; use Derived")
-        return f"r[{self._column(path)}]"
+        cell, default = f"r[{self._column(path)}]", field.dump_default
+        return cell if default in (missing, None) else f"({default!r} if {cell} is None else {cell})"
 
     def _column(self, path: str) -> int:
         if path not in self._index:

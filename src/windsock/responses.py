@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from flask import Response, request
-from werkzeug.datastructures import Accept
+from werkzeug.datastructures import Accept, Headers
 from werkzeug.http import parse_accept_header
 
 from windsock import etags
@@ -30,6 +30,21 @@ _KEPT = {"Cache-Control": "private, no-cache", "Vary": "Accept, Accept-Encoding,
 _SMALL, _LEVEL = 1000, 1
 
 
+class _Whole(Response):
+    """A body with its length. Werkzeug copies headers to complete them, and nothing is missing here."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        """The headers as they are."""
+        return self.headers
+
+
+def _whole(content: bytes, status: int, headers: dict[str, str], content_type: str = _JSON) -> Response:
+    response = _Whole(content, status, content_type=content_type)
+    for name, value in headers.items():  # as an argument they take three times as long
+        response.headers.add(name, value)
+    return response
+
+
 def compile_answer(operation: Operation) -> Answer:
     """What makes the response from plain data and a status (int)."""
     resource = etags.tagged(operation)
@@ -43,7 +58,7 @@ def compile_answer(operation: Operation) -> Answer:
 def _plain(result: Any, status: int) -> Response:
     if request.method == "HEAD":
         return _without_body(status, {}, _JSON)
-    return Response(to_json(result), status, content_type=_JSON)
+    return _whole(to_json(result), status, {})
 
 
 def _guarded(result: Any, status: int, members: Members) -> Response:
@@ -53,7 +68,7 @@ def _guarded(result: Any, status: int, members: Members) -> Response:
         headers["ETag"] = etags.tag(result, content, members)
     if request.method == "HEAD":
         return _without_body(status, headers, _JSON)
-    return Response(content, status, headers, content_type=_JSON)
+    return _whole(content, status, headers)
 
 
 def static(content: bytes, content_type: str) -> Response:
@@ -77,7 +92,7 @@ def _kept(content: bytes, tag: str, status: int, content_type: str) -> Response:
         headers["Content-Encoding"] = "gzip"
     if asked["REQUEST_METHOD"] == "HEAD":
         return _without_body(status, headers, content_type)
-    return Response(_gzip(content) if packed else content, status, headers, content_type=content_type)
+    return _whole(_gzip(content) if packed else content, status, headers, content_type)
 
 
 def _names(known: str, tag: str) -> bool:

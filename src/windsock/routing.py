@@ -29,13 +29,18 @@ class _Signed(IntegerConverter):
 
 
 class _Adapter(MapAdapter):
-    spanning: Callable[[], MapAdapter]
+    """Takes a second look, at a map that is made when it is first needed."""
+
+    def __init__(self, spanning: Callable[[], Map], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._spanning = spanning
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().match(*args, **kwargs)
         except NotFound:
-            return self.spanning().match(*args, **kwargs)
+            self.map = self._spanning()
+            return super().match(*args, **kwargs)
 
 
 class _OneWay(Rule):
@@ -48,19 +53,23 @@ class _OneWay(Rule):
         return build
 
 
+class _Request(Request):
+    blueprints: list[str] = []  # none has hooks of its own, for which Flask would look thrice
+
+
 class SlashTolerantFlask(Flask):
     """Flask whose router finds `/pools/a%2Fb` (decoded: `/pools/a/b`)."""
 
+    request_class = _Request
     url_rule_class = _OneWay
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Extend Flask's adapter by the second look."""
-        adapter = super().create_url_adapter(request)
-        if adapter is None or request is None:
-            return adapter
-        adapter.__class__ = _Adapter
-        adapter.spanning = lambda: self._spanning_map.bind_to_environ(request.environ)  # type: ignore[attr-defined]
-        return adapter
+        """An adapter with the second look. No route depends on a host, so none is looked for until one is asked for."""
+        if request is None:
+            return super().create_url_adapter(request)
+        path = request.environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+        where = (request.host, request.root_path or "/", "", request.scheme, path or "/", request.method)
+        return _Adapter(lambda: self._spanning_map, self.url_map, *where)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself: none here is a coroutine, and Flask would look at five of them in each request."""

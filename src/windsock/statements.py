@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Dialect, Select
 
@@ -46,18 +46,16 @@ def _filled(members: list[Any]) -> list[Any]:
 def _fetch(connection: Connection, kept: _Kept, parameters: Any) -> list[Row]:
     """Send a statement. The driver's errors become SQLAlchemy's, and who listens to the engine hears of it."""
     cursor: Any = None
-    text = kept.text
+    text, heard = kept.text, connection._has_events or connection.engine._has_events
     try:
         cursor = connection.connection.cursor()
-        for heard in connection.dispatch.before_cursor_execute:
-            text, parameters = heard(connection, cursor, text, parameters, None, False)
-        for execute in connection.dialect.dispatch.do_execute:
-            if execute(cursor, text, parameters, None):
-                break
-        else:
-            observing.timed(cursor.execute, text, parameters)
-        for heard in connection.dispatch.after_cursor_execute:
-            heard(connection, cursor, text, parameters, None, False)
+        if heard:
+            for before in connection.dispatch.before_cursor_execute:
+                text, parameters = before(connection, cursor, text, parameters, None, False)
+        observing.timed(cursor.execute, text, parameters)
+        if heard:
+            for after in connection.dispatch.after_cursor_execute:
+                after(connection, cursor, text, parameters, None, False)
         convert = kept.convert or kept.describe(cursor.description)
         found: list[Row] = cursor.fetchall()
         cursor.close()
@@ -123,9 +121,12 @@ def _binder(dialect: Dialect, binds: Mapping[str, Any], state: Any) -> Callable[
 
 
 def _converter(processes: Sequence[Callable[[Any], Any] | None]) -> Callable[[list[Row]], list[Row]]:
-    if not any(processes):
+    """A function that converts the cells of rows; those that are null, or as the driver has them, cost nothing."""
+    found = {f"p{number}": process for number, process in enumerate(processes) if process}
+    if not found:
         return lambda rows: rows
-    names = {f"p{number}": process for number, process in enumerate(processes)}
-    cells = (f"p{n}(r[{n}])" if process else f"r[{n}]" for n, process in enumerate(processes))
-    source = f"lambda rows: [({', '.join(cells)},) for r in rows]"
-    return eval(source, names)  # noqa: S307  # nosec B307
+    cells = "".join(f"        if r[{name[1:]}] is not None: r[{name[1:]}] = {name}(r[{name[1:]}])\n" for name in found)
+    source = f"def convert(rows):\n    rows = [[*r] for r in rows]\n    for r in rows:\n{cells}    return rows\n"
+    names: dict[str, Any] = dict(found)
+    exec(source, names)  # noqa: S102  # nosec B102
+    return cast("Callable[[list[Row]], list[Row]]", names["convert"])

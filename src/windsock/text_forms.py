@@ -170,7 +170,7 @@ def _zone(zone: str | int) -> str:
 
 def _bounded(value: Any) -> Any:
     """The value itself. Raises ValueError when it is too large to print."""
-    waiting, seen = [value], 0
+    waiting, seen = [value] if value else [], 0
     while waiting:
         item = waiting.pop()
         seen += 1

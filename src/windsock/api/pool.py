@@ -14,10 +14,6 @@ from windsock.models.usage import occupied
 from windsock.rows import Derived, RowSchema, read
 
 
-def _zero(held: int | None) -> int:
-    return held or 0
-
-
 def _open(slots: int | None, *held: Any) -> int | None:
     """Free slots; None for a pool without a limit, which has -1 slots (`airflow/models/pool.py`)."""
     return None if slots == -1 else (slots or 0) - occupied(*held)
@@ -35,10 +31,10 @@ class PoolSchema(RowSchema):
     description = fields.String()
     include_deferred = fields.Boolean()
     occupied_slots = Derived(occupied, *_HELD)
-    running_slots = Derived(_zero, "usage.running")
-    queued_slots = Derived(_zero, "usage.queued")
-    scheduled_slots = Derived(_zero, "usage.scheduled")
-    deferred_slots = Derived(_zero, "usage.deferred")
+    running_slots = fields.Integer(attribute="usage.running", dump_default=0)
+    queued_slots = fields.Integer(attribute="usage.queued", dump_default=0)
+    scheduled_slots = fields.Integer(attribute="usage.scheduled", dump_default=0)
+    deferred_slots = fields.Integer(attribute="usage.deferred", dump_default=0)
     open_slots = Derived(_open, "slots", *_HELD)
 
 

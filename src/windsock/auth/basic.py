@@ -34,13 +34,14 @@ _verified: dict[bytes, None] = {}
 def authenticate(request: Request) -> Caller | None:
     """The active user of a valid `Authorization: Basic` header, else None."""
     given = request.authorization
-    if given is None or given.type != "basic" or given.username is None or given.password is None:
+    if given is None or given.type != "basic":
         return None
-    if "\0" in given.username:  # no database stores one, and PostgreSQL refuses to compare with one
+    name, password = given.username, given.password
+    if name is None or password is None or "\0" in name:  # no database stores one, and PostgreSQL compares with none
         return None
-    found = find_caller(_NAMED, name=given.username)
+    found = find_caller(_NAMED, name=name)
     known = found if found is not None and found.active else None
-    matches = _matches(given.username, given.password, (known and known.password) or _NOBODY)
+    matches = _matches(name, password, (known and known.password) or _NOBODY)
     if known is None:
         return None
     if not matches:
