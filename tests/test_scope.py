@@ -223,6 +223,17 @@ def test_a_right_to_edit_is_no_right_to_read(as_user, add):
     assert_problem(client.get(f"{API}/dags"), 403, "DAGs.can_read")
 
 
+@pytest.mark.parametrize("name", ["ETL", "étl"])
+def test_a_right_on_a_dag_is_none_on_one_that_is_spelt_otherwise(name, as_user, add):
+    add(f.dag("etl"), f.dag(name), f.dag_run(name))
+    client = as_user(permissions=["DAG:etl.can_read", "DAG:etl.can_edit", "DAG Runs.can_read"])
+    for path in (f"dags/{name}", f"dags/{name}/details", f"dags/{name}/dagRuns"):
+        assert_problem(client.get(f"{API}/{path}"), 403, name)
+    assert_problem(client.patch(f"{API}/dags/{name}", json={"is_paused": True}), 403, name)
+    assert [dag["dag_id"] for dag in client.get(f"{API}/dags").get_json()["dags"]] == ["etl"]
+    assert client.get(f"{API}/dags/~/dagRuns").get_json()["total_entries"] == 0
+
+
 def test_a_name_that_looks_like_a_pattern_matches_nothing_else(as_user, add):
     add(f.dag("a%"), f.dag("ab"), f.dag("a_"))
     client = as_user(permissions=["DAG:a%.can_read", "DAG:a_.can_read"])

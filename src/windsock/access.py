@@ -103,9 +103,11 @@ def _holds(operation: Operation, caller: Caller, right: Right) -> bool:
         return True
     if right.resource not in PER_DAG:
         return False
-    if dag_id():
+    if asked := dag_id():
         prefix = PER_DAG[right.resource]
-        return any(r.action == right.action and r.resource.startswith(prefix) for r in caller.rights)
+        held = (r.resource for r in caller.rights if r.action == right.action and r.resource.startswith(prefix))
+        # of the DAG or of the one around it, and spelt like it: MySQL finds other spellings as well
+        return any(f"{asked}.".startswith(f"{name.removeprefix(prefix)}.") for name in held)
     if right.resource != "DAGs":
         return False
     return caller.some_dag if dag_right_alone(operation) else True  # rows are narrowed by `scope`
