@@ -7,22 +7,26 @@ of 2.11, made on MariaDB 10.11.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from sqlalchemy import Engine, text
+from flask import Flask
+from sqlalchemy import Engine, insert, literal, select, text
+from sqlalchemy.orm import Session
 
 import factories as f
 from changes import USERNAME, filled
-from clients import API, SETTINGS, signed_in
+from clients import API, PASSWORD_HASH, SETTINGS, signed_in
 from databases import KINDS, engine_of, fresh
 from problems import assert_problem
 from windsock import migrate
 from windsock.app import create_app
 from windsock.config import Config
 from windsock.context import KEY
+from windsock.models import Action, Permission, Resource, role_permission
 
 if "mysql" not in KINDS:
     pytest.skip("MySQL is not among $WINDSOCK_TEST_DATABASES", allow_module_level=True)
@@ -123,17 +127,43 @@ def test_a_long_text_is_stored_and_left_out_of_the_audit_log(client):
     assert '"key": "long"' in noted["extra"] and "x" * 100 not in noted["extra"]
 
 
-def test_a_value_that_is_more_than_the_server_takes_at_once_is_refused(tmp_path):
+@pytest.fixture
+def own_engines(tmp_path: Path) -> Iterator[tuple[Engine, Flask]]:
+    """A filled database, and an application with the engines that it has in production."""
     with filled("mysql", tmp_path) as engine:
         url = engine.url.render_as_string(hide_password=False)
         server = create_app(Config({**SETTINGS, ("database", "sql_alchemy_conn"): url}))
-        admin, database = signed_in(server, USERNAME), server.extensions[KEY].database
-        with engine.connect() as connection:
-            most = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
-        body = {"key": "long", "value": "x" * min(most, 15_000_000)}
-        assert_problem(admin.post(f"{API}/variables", json=body), 400)
-        assert admin.post(f"{API}/variables", json=body | {"value": "x" * 10_000_000}).status_code == 201
+        yield engine, server
+        database = server.extensions[KEY].database
         database.reading.dispose(), database.writing.dispose()
+
+
+def test_a_value_that_is_more_than_the_server_takes_at_once_is_refused(own_engines):
+    engine, server = own_engines
+    admin = signed_in(server, USERNAME)
+    with engine.connect() as connection:
+        most = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+    body = {"key": "long", "value": "x" * min(most, 15_000_000)}
+    assert_problem(admin.post(f"{API}/variables", json=body), 400)
+    assert admin.post(f"{API}/variables", json=body | {"value": "x" * 10_000_000}).status_code == 201
+
+
+def test_rights_on_thousands_of_dags_with_long_names_all_count(own_engines):
+    engine, server = own_engines
+    names = [f"{'x' * 230}-{number}" for number in range(5000)]  # more than a MB
+    with Session(engine) as session, session.begin():
+        role = f.role()
+        session.add_all([f.dag(names[0]), f.dag(names[-1]), role])
+        session.add(f.user("many", password=PASSWORD_HASH, last_login=f.counted(), roles=[role]))
+        session.flush()
+        session.execute(insert(Resource), [{"name": f"DAG:{name}"} for name in names])
+        ours = Resource.name.like("DAG:xx%")
+        read = select(Action.id, Resource.id).join(Resource, ours).where(Action.name == "can_read")
+        session.execute(insert(Permission).from_select(["permission_id", "view_menu_id"], read))
+        held = select(Permission.id, literal(role.id)).join(Resource, ours & (Resource.id == Permission.view_menu_id))
+        session.execute(insert(role_permission).from_select(["permission_view_id", "role_id"], held))
+    found = signed_in(server, "many").get(f"{API}/dags").get_json()
+    assert [dag["dag_id"] for dag in found["dags"]] == [names[0], names[-1]] and found["total_entries"] == 2
 
 
 def test_a_date_of_zeros_is_shown_as_null(client, add, connection):

@@ -24,12 +24,16 @@ _PATIENCE = 30
 #: When a server that does not answer is given up, in seconds and milliseconds (libpq); a replica is soon left alone.
 _PRIMARY = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
 _REPLICA = {"connect_timeout": 3, "tcp_user_timeout": 3_000}
-#: MySQL is asked for what PostgreSQL does anyway: all of Unicode, moments in UTC, and no value cut to fit.
+#: MySQL is asked for what PostgreSQL does anyway: all of Unicode, moments in UTC, and no value cut to fit. MariaDB cuts
+#: what it gathers into one JSON array after this many bytes.
 _MYSQL = {
     "connect_timeout": 10,
     "write_timeout": 10,
     "charset": "utf8mb4",
-    "init_command": "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+    "init_command": (
+        "SET time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'),"
+        " group_concat_max_len = 1073741824"
+    ),
 }
 #: Names the process behind the connection, and makes UTC the zone of the session. PgBouncer refuses `options` at
 #: start-up, but keeps what a client sets as its time zone.
