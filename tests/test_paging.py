@@ -87,10 +87,23 @@ def test_an_offset_far_into_a_list_skips_as_many_rows_as_it_says(client, add, st
         assert sum(" >= (" in s and "LIMIT" in s for s in seen) == 9
 
 
-@pytest.mark.parametrize("order", ["", "event_log_id", "-event_log_id", "when", "dag_id"])
+@pytest.mark.parametrize(
+    ("path", "order", "passed"),
+    [
+        ("eventLogs", "", True),
+        ("eventLogs", "event_log_id", True),
+        ("eventLogs", "-event_log_id", False),
+        ("eventLogs", "when", False),
+        ("eventLogs", "dag_id", False),
+        ("dags/~/dagRuns/~/taskInstances", "", True),
+        ("dags/~/dagRuns/~/taskInstances", "execution_date", False),
+        ("dags/~/dagRuns/~/taskInstances", "pool", True),
+    ],
+)
 def test_an_offset_counts_no_rows_of_dags_that_the_caller_may_not_read(
-    order, add, as_user, engine, statements, monkeypatch
+    path, order, passed, add, as_user, engine, statements, monkeypatch
 ):
+    """Where an index skips those, too, they are counted and as many others are skipped."""
     monkeypatch.setattr(skipping, "FAR", 2)
     add(
         *(
@@ -98,16 +111,23 @@ def test_an_offset_counts_no_rows_of_dags_that_the_caller_may_not_read(
             for n in range(20)
         )
     )
-    rights = ["DAG:mine.can_read", *(f"DAG:absent_{number}.can_read" for number in range(FEW)), "Audit Logs.can_read"]
-    client, query = as_user(permissions=rights), {"order_by": order} if order else {}
-    whole = client.get(f"{API}/eventLogs", query_string={**query, "limit": 100}).get_json()["event_logs"]
-    assert {row["dag_id"] for row in whole} == {"mine", None}
+    for dag_id in ("hidden", "mine", "other"):
+        days = [f.START + timedelta(days=n * n % 5, hours=n) for n in range(6)]
+        add(f.dag(dag_id), *(f.dag_run(dag_id, f"run {day}", execution_date=day) for day in days))
+        add(*(f.task_instance(dag_id=dag_id, run_id=f"run {day}", pool=f"pool {day.hour % 3}") for day in days))
+    rights = ["DAG:mine.can_read", "DAG:other.can_read", *(f"DAG:absent_{number}.can_read" for number in range(FEW))]
+    rights = [right for right in rights if path != "eventLogs" or "other" not in right]
+    client = as_user(permissions=[*rights, "Audit Logs.can_read", "DAG Runs.can_read", "Task Instances.can_read"])
+    query = {"order_by": order} if order else {}
+    (plural,) = {"event_logs", "task_instances"} & client.get(f"{API}/{path}").get_json().keys()
+    whole = client.get(f"{API}/{path}", query_string={**query, "limit": 100}).get_json()[plural]
+    assert {row["dag_id"] for row in whole} == ({"mine", None} if plural == "event_logs" else {"mine", "other"})
     with statements() as seen:
-        for offset in range(21):
-            page = client.get(f"{API}/eventLogs", query_string={**query, "limit": 3, "offset": offset}).get_json()
-            assert page["event_logs"] == whole[offset : offset + 3], offset
-    if engine.dialect.name == "postgresql" and order in ("", "event_log_id"):
-        assert any("WITH RECURSIVE" in s and " < " in s for s in seen)
+        for offset in range(len(whole) + 2):
+            page = client.get(f"{API}/{path}", query_string={**query, "limit": 3, "offset": offset}).get_json()
+            assert page[plural] == whole[offset : offset + 3], offset
+    if engine.dialect.name == "postgresql":
+        assert any("WITH RECURSIVE" in s for s in seen) == passed
 
 
 @pytest.mark.parametrize("order", ["pool", "-pool", "state", "-state"])

@@ -19,7 +19,7 @@ def nearby(
 ) -> tuple[Stretch | None, dict[str, Any]]:
     """What to begin with instead of the first row, and how many rows to skip from there, among other parameters."""
     found = None
-    if offset >= FAR and counts.guessed(of) and plain(keys):
+    if offset >= FAR and counts.guessed(of) and plain(keys) and _own(of, keys):
         first = keys[: _indexed_in_part(keys)]
         if first:
             found = _by_some_keys(of, first, offset, values)
@@ -51,6 +51,11 @@ def _by_all_rows(of: Rows, keys: tuple[Key, ...], offset: int, values: dict[str,
         hidden = db.rows(complements.hidden_before, of, keys, values={**values, **limits})[0][0]
         return landing(keys)[1], {**limits, "page_start": int(hidden)}
     return None
+
+
+def _own(of: Rows, keys: tuple[Key, ...]) -> bool:
+    """Whether all keys are columns of the listed table."""
+    return all(key.column.property.columns[0].table is of.plan.model.__table__ for key in keys)
 
 
 @lru_cache(512)
