@@ -115,8 +115,9 @@ def few_left_out(session: Any, add: Any, monkeypatch: Any) -> None:
         add(*(f.task_instance(dag_id=dag_id, run_id=str(day), pool=f"pool {day.day % 2}") for day in own))
         add(*(f.log(dag_id=dag_id, event=f"event {day.day % 2}", dttm=day) for day in own))
     add(*(f.log(dag_id=None, event=f"event {number % 2}") for number in range(3)))
-    for table in ("dag_run", "log", "task_instance"):
-        session.execute(text(f"ANALYZE {table}"))
+    if session.bind.dialect.name != "mysql":  # where it ends the transaction
+        for table in ("dag_run", "log", "task_instance"):
+            session.execute(text(f"ANALYZE {table}"))
     session.commit()
     monkeypatch.setattr(counts, "BOUND", 0)
     monkeypatch.setattr(paging, "_FEW", 0)

@@ -25,8 +25,8 @@ _TOO_LONG = "22001"
 #: Out of range, no moment from 1970 to 2038, a letter that its character set lacks, too long, no JSON or too deep.
 _UNSTORABLE_MYSQL = (1264, 1292, 1366, 1406, 3140, 3157, 4025)
 #: Texts that cannot be compared. It is a value of the request that lacks a place in the character set of a column if
-#: one of the texts is no column, and so `COERCIBLE`; of several (1271) nothing is said.
-_INCOMPARABLE_MYSQL = (1267, 1270, 1271)
+#: one of the texts is no column, and so `COERCIBLE`; of several (1271) nothing is said. MySQL cannot convert it (3854).
+_INCOMPARABLE_MYSQL = (1267, 1270, 1271, 3854)
 _COLUMN = re.compile(r"\b(\w+)[`']? (?:at row|failed for)")
 #: SQLite's own words; Python 3.10 knows no codes.
 _SQLITE = (
@@ -80,7 +80,7 @@ def unstorable(error: Exception) -> str | None:
     """
     if not number(error) and _state(error) == _TOO_LONG:
         return str(error.orig.diag.message_primary)  # type: ignore[attr-defined]
-    if number(error) in _INCOMPARABLE_MYSQL and ("COERCIBLE" in str(error) or number(error) == 1271):
+    if number(error) in _INCOMPARABLE_MYSQL and ("COERCIBLE" in str(error) or number(error) in (1271, 3854)):
         return "a text has letters that the character set of its column lacks"
     if number(error) not in _UNSTORABLE_MYSQL:
         return None
