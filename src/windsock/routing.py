@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter, IntegerConverter, Map, MapAdapter, Rule
 
@@ -57,16 +58,27 @@ class _Request(Request):
     blueprints: list[str] = []  # none has hooks of its own, for which Flask would look thrice
 
 
+class _NoSessions(SessionInterface):
+    """Callers bring credentials: Flask keeps nothing of its own in a cookie, and need not look for a key each time."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        """The one that refuses to be written to."""
+        return self._none
+
+
 class SlashTolerantFlask(Flask):
     """Flask whose router finds `/pools/a%2Fb` (decoded: `/pools/a/b`)."""
 
     request_class = _Request
+    session_interface = _NoSessions()
     url_rule_class = _OneWay
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """An adapter with the second look. No route depends on a host, so none is looked for until one is asked for."""
-        if request is None:
-            return super().create_url_adapter(request)
+        if request is None:  # outside of a request, nothing is to be found
+            return None
         path = request.environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
         where = (request.host, request.root_path or "/", "", request.scheme, path or "/", request.method)
         return _Adapter(lambda: self._spanning_map, self.url_map, *where)
