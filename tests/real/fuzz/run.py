@@ -156,10 +156,11 @@ class Reason(NamedTuple):
 _LISTS = r"^GET .*/(dagRuns|taskInstances|tries|listMapped|xcomEntries)$"
 _ALSO_AN_ID = r" (/connections/test|/dags/~/dagRuns/list|/dags/~/dagRuns/~/taskInstances/list)$"
 #: Path parameters have enums in hooks.py only, and in a query any text is an array of one text. The pattern admits no
-#: other violation beside.
+#: other violation beside; but Schemathesis names a bound along with the enum when either may be violated.
 _ONE_OF_OURS = (
-    r"Invalid component:( parameters? [`\w, ]+ in path)?( - (path: )?(incorrect type|invalid enum value|violates `enum`"
-    r" at /properties/\w+)| - query: violates `type` at /properties/\w+ \(was array, became \w+\))+$"
+    r"Invalid component:( parameters? [`\w, ]+ in path)?( - (path: )?(incorrect type|invalid enum value|"
+    r"violates (`m(ax|in)imum`, )?`enum` at /properties/\w+)"
+    r"| - query: violates `type` at /properties/\w+ \(was array, became \w+\))+$"
 )
 EXPLAINED = [
     Reason("positive_data_acceptance", r"^PATCH ", r"^update_mask: '\w+' is not in the request body",
