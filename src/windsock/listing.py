@@ -38,7 +38,8 @@ def page(schema: RowSchema, query: dict[str, Any], *conditions: ColumnElement[bo
     of = Rows(plan, conditions, asked, access.reach(schema.model))
     number = paging.expected(of, values)
     exact = way == "exact" and part.start is None
-    by = paging.sorting(keys, member, part, paging.few(of, number, exact), exact)
+    few = paging.few(of, number, exact)
+    by = paging.sorting(keys, member, part, few)._replace(counted=few and exact)
     rows = paging.rows(of, by, part, values)
     total = _total(
         part, len(rows), way, lambda: rows[0][-1] if by.counted and rows else _count(of, values, way, number)

@@ -42,10 +42,9 @@ def few(of: Rows, expected: int | None, counted: bool) -> bool:
     return expected is not None and expected < (_FEW if of.indexed or counted else _FEW // 10)
 
 
-def sorting(keys: tuple[Key, ...], member: str | None, part: Slice, few: bool, counted: bool = False) -> Sorting:
-    """How to sort a page; `counted` asks to count all rows on the way, if they are found anyway."""
-    late = few or part.offset >= skipping.FAR
-    return Sorting(keys, member, part.by_cursor, few, late, counted and few and part.start is None)
+def sorting(keys: tuple[Key, ...], member: str | None, part: Slice, few: bool) -> Sorting:
+    """How to sort a page."""
+    return Sorting(keys, member, part.by_cursor, few, late=few or part.offset >= skipping.FAR)
 
 
 def rows(of: Rows, by: Sorting, part: Slice, values: dict[str, Any]) -> list[Any]:
