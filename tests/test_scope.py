@@ -51,6 +51,16 @@ def absent(count: int) -> list[str]:
     return [f"DAG:absent_{number}.can_read" for number in range(count)]
 
 
+def test_an_id_of_any_letters_is_found_among_many_grants(as_user, add):
+    odd = ["\\", '"', '{"a", b}', "a,b", "NULL", "null", "", " x", "é", "%s", "\t\n", "\\u0041"]
+    add(*(f.dag(f"odd{text}") for text in odd), f.dag("oddA"))
+    client = as_user(permissions=[*(f"DAG:odd{text}.can_read" for text in odd if text), *absent(FEW)])
+    found = client.get(f"{API}/dags?limit=1").get_json()
+    assert found["total_entries"] == len(odd) - 1
+    found = client.get(f"{API}/dags?limit=100").get_json()
+    assert {dag["dag_id"] for dag in found["dags"]} == {f"odd{text}" for text in odd if text}
+
+
 def everywhere(client: Any, operation: Operation) -> dict[str, Any]:
     path = operation.path
     for name in operation.path_names:
