@@ -52,7 +52,7 @@ def absent(count: int) -> list[str]:
 
 
 def test_an_id_of_any_letters_is_found_among_many_grants(as_user, add):
-    odd = ["\\", '"', '{"a", b}', "a,b", "NULL", "null", "", " x", "é", "%s", "\t\n", "\\u0041"]
+    odd = ["\\", '"', '{"a", b}', "a,b", "NULL", "", " x", "é", "%s", "\t\n", "\\u0041"]
     add(*(f.dag(f"odd{text}") for text in odd), f.dag("oddA"))
     client = as_user(permissions=[*(f"DAG:odd{text}.can_read" for text in odd if text), *absent(FEW)])
     found = client.get(f"{API}/dags?limit=1").get_json()
