@@ -4,7 +4,7 @@
 .PHONY: help run test lint types judges bench clean
 
 # The first of these that starts and is 3.10 or later.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 refuse = { echo "Windsock cannot be installed: $(1)" >&2; exit 1; }
