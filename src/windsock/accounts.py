@@ -14,7 +14,7 @@ from windsock.models import Role, User, user_role
 
 #: The kind of hash that the werkzeug of every Airflow 2 can check. Before 2.11 scrypt, werkzeug's own choice, makes a
 #: login to Airflow's web server a 500. As many rounds as OWASP asks for.
-_HASH = "pbkdf2:sha256:600000"
+HASH = "pbkdf2:sha256:600000"
 
 
 class AccountError(Exception):
@@ -47,7 +47,7 @@ class Account:
 
 def hash_password(password: str) -> str:
     """A password as `ab_user` keeps it."""
-    return generate_password_hash(password, _HASH)
+    return generate_password_hash(password, HASH)
 
 
 def create_user(connection: Connection, user: NewUser) -> int:

@@ -16,11 +16,12 @@ from sqlalchemy import String, bindparam, func, or_
 from werkzeug.security import check_password_hash
 
 from windsock import logins
+from windsock.accounts import HASH
 from windsock.callers import Caller, find_caller
 from windsock.models import User
 
-#: Checked when there is no such user, so that the answer takes as long as for a wrong password.
-_NOBODY = "scrypt:32768:8:1$" + "0" * 16 + "$" + "0" * 128
+#: Checked when there is no such user, so that the answer takes as long as for a wrong password that was set here.
+_NOBODY = f"{HASH}${'0' * 16}${'0' * 64}"
 #: Lowered by the database, which need not know all that Python's lower() knows.
 _NAMED = or_(
     func.lower(User.username) == func.lower(bindparam("name", type_=String)),
