@@ -79,6 +79,7 @@ class Server(Granian):  # type: ignore[misc,valid-type]
             log_dictconfig=_LOGGING,
         )
         self._build = build
+        self.on_reload(self._stop_all_the_same)
         _prepared[:] = [Prepared(build())]
 
     def signal_handler_reload(self, *_: Any) -> None:
@@ -92,6 +93,11 @@ class Server(Granian):  # type: ignore[misc,valid-type]
         else:
             old.replace()
             super().signal_handler_reload()
+
+    def _stop_all_the_same(self) -> None:
+        """Wake granian's loop for a SIGTERM that came just as a reload began, which lets it sleep again."""
+        if self.interrupt_signal:
+            self.main_loop_interrupt.set()
 
     def run(self) -> None:
         """Serve until a signal ends it."""
