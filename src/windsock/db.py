@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from flask import Flask, g
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from windsock import outages, statements
@@ -27,8 +27,6 @@ from windsock.statements import Make, Row
 
 #: Milliseconds that a change waits for a lock when it may as well be left out.
 _BRIEF = 500
-#: MySQL's number for a transaction that it ended because of another one.
-_DEADLOCK = 1213
 #: What asks for the patience of a connection, what sets it, and a short one. MySQL counts in seconds.
 _PATIENCE = {
     "sqlite": ("PRAGMA busy_timeout", "PRAGMA busy_timeout = {}", _BRIEF),
@@ -211,11 +209,6 @@ def _impatience(connection: Connection) -> Iterator[None]:
         yield
     finally:
         cursor.execute(said.format(usual))
-
-
-def lost_to_another(error: DBAPIError) -> bool:
-    """Whether the database ended a transaction because of another one: a deadlock, or a failed serialization."""
-    return getattr(error.orig, "sqlstate", None) in ("40P01", "40001") or outages.number(error) == _DEADLOCK
 
 
 def session() -> Session:

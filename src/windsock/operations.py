@@ -20,6 +20,7 @@ from windsock import (
     deprecations,
     etags,
     idempotency,
+    outages,
     outdated,
     parameters,
     responses,
@@ -93,7 +94,7 @@ def envelope(operation: Operation, handler: Handler) -> Handler:
             try:
                 return once(given)
             except DBAPIError as error:
-                if not db.lost_to_another(error):
+                if not outages.lost_to_another(error):
                     raise
         return once(given)
 

@@ -18,6 +18,8 @@ _REPLAYING = ("40001", "40P01", "25006")
 #: a host that is blocked or out of reach. Busy: no memory, a full disk, a lock, a deadlock, a read-only server, time.
 _GONE_MYSQL = (1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2002, 2003, 2006, 2013, 2055)
 _BUSY_MYSQL = (1021, 1037, 1038, 1041, 1205, 1206, 1213, 1290, 1836, 1969, 3024)
+#: What ends a transaction because of another one: a deadlock, or a failed serialization.
+_LOST, _DEADLOCK_MYSQL = ("40P01", "40001"), 1213
 #: A savepoint that is not there: a deadlock ends the transaction with its savepoints, and then none can be undone.
 _NO_SAVEPOINT = 1305
 #: PostgreSQL's word for a text that a column has no room for.
@@ -67,6 +69,11 @@ def passing(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and _is_sqlite(error):
         return str(error.orig).startswith(_SQLITE)
     return gone(error) or _state(error).startswith(_BUSY) or number(error) in _BUSY_MYSQL
+
+
+def lost_to_another(error: DBAPIError) -> bool:
+    """Whether the database ended a transaction because of another one, so that it may be tried again at once."""
+    return _state(error) in _LOST or number(error) == _DEADLOCK_MYSQL
 
 
 def _state(error: Exception) -> str:
