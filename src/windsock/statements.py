@@ -122,11 +122,11 @@ def _binder(dialect: Dialect, binds: Mapping[str, Any], state: Any) -> Callable[
 
 def _converter(processes: Sequence[Callable[[Any], Any] | None]) -> Callable[[list[Row]], list[Row]]:
     """A function that converts the cells of rows; those that are null, or as the driver has them, cost nothing."""
-    found = {f"p{number}": process for number, process in enumerate(processes) if process}
-    if not found:
+    if not any(processes):
         return lambda rows: rows
-    cells = "".join(f"        if r[{name[1:]}] is not None: r[{name[1:]}] = {name}(r[{name[1:]}])\n" for name in found)
+    names: dict[str, Any] = {f"p{number}": process for number, process in enumerate(processes)}
+    converted = [number for number, process in enumerate(processes) if process]
+    cells = "".join(f"        if r[{n}] is not None: r[{n}] = p{n}(r[{n}])\n" for n in converted)
     source = f"def convert(rows):\n    rows = [[*r] for r in rows]\n    for r in rows:\n{cells}    return rows\n"
-    names: dict[str, Any] = dict(found)
     exec(source, names)  # noqa: S102  # nosec B102
     return cast("Callable[[list[Row]], list[Row]]", names["convert"])
